@@ -1,0 +1,10 @@
+"""python -m keras_dcgan: lists the commands."""
+
+COMMANDS = """Keras DCGAN. Commands; each has --help:
+
+  python -m keras_dcgan.fit       train on a data set
+  python -m keras_dcgan.sample    draw pictures from a trained generator
+"""
+
+if __name__ == "__main__":
+    print(COMMANDS, end="")

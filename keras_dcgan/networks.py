@@ -1,0 +1,78 @@
+"""The two networks of a DCGAN (Radford et al. 2016), as functional Keras models."""
+
+import keras
+from keras import layers
+
+from keras_dcgan.config import IMAGE_SIZES
+
+
+def build_generator(
+    width: int = 128, image_size: int = 64, channels: int = 3, latent_dim: int = 100
+) -> keras.Model:
+    """Builds the generator: latents float32 [N, latent_dim] -> images float32 [N, S, S, C] in [-1, 1].
+
+    One 4x4 transposed convolution opens the latents to 4x4 pixels, then each further one doubles the image and halves
+    the filters, down to `width` beside the image. `image_size` S is a power of two from 16 to 256, `channels` C is 1
+    or 3; anything else raises ValueError. Under a mixed dtype policy the output stays float32.
+    """
+    halvings = _halvings(width, image_size, channels)
+    if latent_dim < 1:
+        raise ValueError(f"latent_dim={latent_dim}: must be at least 1")
+    latents = layers.Input((latent_dim,), name="latents")
+    x = layers.Reshape((1, 1, latent_dim))(latents)  # (N, 1, 1, Z)
+    for i, doublings in enumerate(reversed(range(halvings)), 1):  # (N, 4, 4, 8 W) ... (N, S/2, S/2, W)
+        filters = width * 2**doublings
+        stride, padding = (1, "valid") if i == 1 else (2, "same")
+        x = layers.Conv2DTranspose(
+            filters, 4, stride, padding, use_bias=False, kernel_initializer=_normal(), name=f"g{i}"
+        )(x)
+        x = _batch_normalization(f"gbn{i}")(x)
+        x = layers.ReLU(name=f"gact{i}")(x)
+    i = halvings + 1
+    x = layers.Conv2DTranspose(
+        channels, 4, 2, "same", use_bias=False, kernel_initializer=_normal(), name=f"g{i}"
+    )(x)  # (N, S, S, C)
+    images = layers.Activation("tanh", dtype="float32", name="images")(x)
+    return keras.Model(latents, images, name="generator")
+
+
+def build_discriminator(width: int = 128, image_size: int = 64, channels: int = 3) -> keras.Model:
+    """Builds the discriminator: images float32 [N, S, S, C] in [-1, 1] -> logits float32 [N, 1].
+
+    4x4 convolutions of stride 2 halve the image and double the filters, from `width` beside the image, until 4x4
+    pixels are left; one more gives a single logit, positive for "real". Sizes as in `build_generator`.
+    """
+    halvings = _halvings(width, image_size, channels)
+    images = layers.Input((image_size, image_size, channels), name="images")
+    x = images
+    for i in range(1, halvings + 1):  # (N, S/2, S/2, W) ... (N, 4, 4, 8 W)
+        x = layers.Conv2D(
+            width * 2 ** (i - 1), 4, 2, "same", use_bias=False, kernel_initializer=_normal(), name=f"d{i}"
+        )(x)
+        if i > 1:  # no normalisation beside the image: it would hide the image's own mean and contrast
+            x = _batch_normalization(f"dbn{i}")(x)
+        x = layers.LeakyReLU(0.2, name=f"dact{i}")(x)
+    x = layers.Conv2D(1, 4, use_bias=False, kernel_initializer=_normal(), name=f"d{halvings + 1}")(x)  # (N, 1, 1, 1)
+    logits = layers.Flatten(dtype="float32", name="logits")(x)
+    return keras.Model(images, logits, name="discriminator")
+
+
+def _halvings(width: int, image_size: int, channels: int) -> int:
+    """How often the image is halved on its way to 4x4 pixels; refuses sizes that the networks do not have."""
+    if width < 1:
+        raise ValueError(f"width={width}: must be at least 1")
+    if image_size not in IMAGE_SIZES:
+        raise ValueError(f"image_size={image_size}: must be one of {', '.join(map(str, IMAGE_SIZES))}")
+    if channels not in (1, 3):
+        raise ValueError(f"channels={channels}: must be 1 or 3")
+    return image_size.bit_length() - 3
+
+
+def _normal() -> keras.initializers.Initializer:
+    # One fresh initializer per layer: a shared one would give layers of the same shape the same weights.
+    return keras.initializers.RandomNormal(0.0, 0.02)
+
+
+def _batch_normalization(name: str) -> layers.Layer:
+    # The seed fixes the scale at 1 and adds 1e-12 to cuDNN's smallest epsilon.
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5 + 1e-12, scale=False, name=name)

@@ -1,0 +1,76 @@
+"""The `tf.data` graph between uint8 images and the batches that the networks see."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def make_dataset(
+    images: np.ndarray,
+    batch_size: int = 64,
+    image_size: int = 64,
+    channels: int = 3,
+    shuffle: bool = True,
+    seed: int = 0,
+    first_step: int | None = None,
+) -> tf.data.Dataset:
+    """Batches of training images, whole-batch transformed and prefetched.
+
+    The images stay in memory as uint8. The order within an epoch is a permutation computed from (seed, epoch) alone,
+    so that batch number n of a run is always the same images, in any process. The last batch of an epoch is filled up
+    with images from the epoch's start: every batch has the same shape, and XLA compiles once.
+
+    Args:
+      images: uint8 [N, H, W, C], C being 1 or 3.
+      batch_size: images per batch, B.
+      image_size: height and width S of the result in pixels.
+      channels: 1 or 3. Grey images are copied to three; colour images become luma for one.
+      shuffle: a new order each epoch; otherwise the order of `images`.
+      seed: seed of the order.
+      first_step: with None the dataset is one epoch long, and each further pass over it is the next epoch. With a
+        number it has no end and starts at that batch of the run, counted from 0.
+
+    Returns:
+      A dataset of float32 [B, S, S, C'] in [-1, 1]. Raises ValueError for images of another dtype or shape.
+    """
+    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3) or not len(images):
+        raise ValueError(
+            f"images: {images.dtype} {list(images.shape)}; must be uint8 [N, H, W, C] with 1 or 3 channels and N > 0"
+        )
+    count = len(images)
+    batches = -(-count // batch_size)
+    with tf.device("CPU"):
+        images = tf.constant(images)
+        passes = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    def load(step):
+        epoch, batch = step // batches, step % batches
+        indices = (batch * batch_size + tf.range(batch_size, dtype=tf.int64)) % count  # (B,)
+        if shuffle:
+            order = tf.stack([tf.constant(seed, tf.int64), epoch])
+            indices = tf.random.experimental.index_shuffle(indices, seed=order, max_index=count - 1)
+        return transform(tf.gather(images, indices), image_size, channels)
+
+    if first_step is not None:
+        steps = tf.data.Dataset.counter(first_step)
+    else:
+        epochs = tf.data.Dataset.from_tensors(0).map(lambda _: passes.assign_add(1) - 1)
+        steps = epochs.flat_map(lambda epoch: tf.data.Dataset.range(epoch * batches, (epoch + 1) * batches))
+        steps = steps.apply(tf.data.experimental.assert_cardinality(batches))
+    return steps.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+
+def transform(images: tf.Tensor, image_size: int, channels: int) -> tf.Tensor:
+    """Resizes, scales and tiles a batch: uint8 [B, H, W, C] in 0 ... 255 -> float32 [B, S, S, C'] in [-1, 1].
+
+    Enlarging is bilinear with half-pixel centres, as `cv2.resize` does on float images; shrinking widens the kernel by
+    the same factor, so that fine detail is averaged and not aliased.
+    """
+    height, width, depth = images.shape[1:]
+    x = tf.cast(images, tf.float32)
+    if depth > channels:
+        x = tf.image.rgb_to_grayscale(x)
+    if (height, width) != (image_size, image_size):
+        shrinks = max(height, width) > image_size
+        x = tf.image.resize(x, (image_size, image_size), antialias=shrinks)  # (B, S, S, C)
+    x = x / 127.5 - 1.0
+    return tf.tile(x, [1, 1, 1, 3]) if x.shape[-1] < channels else x

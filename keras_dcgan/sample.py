@@ -1,0 +1,83 @@
+"""python -m keras_dcgan.sample: draws pictures from a trained generator."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from absl import flags, logging
+
+from keras_dcgan import cli, images, runs
+
+USAGE = """
+Draws from a trained generator; the same seed gives the same picture.
+
+  python -m keras_dcgan.sample --run_dir=runs/mnist --out=grid.png
+  python -m keras_dcgan.sample --generator=generator.keras --count=100 --out=folder/
+  python -m keras_dcgan.sample --run_dir=runs/mnist --interpolate=morph.gif
+"""
+STEPS_BETWEEN = 24  # frames from one latent to the next
+
+_RUN_DIR = flags.DEFINE_string("run_dir", None, "run folder that holds generator.keras")
+_GENERATOR = flags.DEFINE_string("generator", None, "a .keras file, instead of --run_dir")
+_COUNT = flags.DEFINE_integer("count", 64, "how many pictures", lower_bound=1, upper_bound=1_000_000)
+_SEED = flags.DEFINE_integer("seed", 0, "seed of the latents", lower_bound=0)
+_OUT = flags.DEFINE_string("out", None, "an image file for a grid, or a folder (ending in /) for single PNG files")
+_INTERPOLATE = flags.DEFINE_string("interpolate", None, "a .gif or .mp4 file: spherical steps through 8 latents and back")
+
+
+def main() -> None:
+    """The command."""
+    if (_RUN_DIR.value is None) == (_GENERATOR.value is None):
+        raise cli.UserError("give either --run_dir=FOLDER or --generator=FILE.keras")
+    if _OUT.value is None and _INTERPOLATE.value is None:
+        raise cli.UserError("give --out=grid.png, --out=folder/ or --interpolate=morph.gif")
+    if _INTERPOLATE.value and Path(_INTERPOLATE.value).suffix.lower() not in (".gif", ".mp4"):
+        raise cli.UserError(f"--interpolate={_INTERPOLATE.value}: must end in .gif or .mp4")
+    try:
+        generator = runs.load_generator(_RUN_DIR.value or _GENERATOR.value)
+        if _OUT.value:
+            latents = runs.draw_latents(_COUNT.value, generator.input_shape[-1], _SEED.value)
+            write_pictures(_OUT.value, images.to_uint8(generator.predict(latents, batch_size=64, verbose=0)))
+        if _INTERPOLATE.value:
+            latents = np.stack(list(interpolate(runs.draw_latents(8, generator.input_shape[-1], _SEED.value))))
+            frames = images.to_uint8(generator.predict(latents, batch_size=64, verbose=0))
+            _make_parent(Path(_INTERPOLATE.value))
+            images.write_animation(_INTERPOLATE.value, frames)
+    except ValueError as error:
+        raise cli.UserError(str(error)) from error
+    for path in filter(None, (_OUT.value, _INTERPOLATE.value)):
+        logging.info("Wrote %s", path)
+
+
+def write_pictures(out: str, pictures: np.ndarray) -> None:
+    """Writes uint8 [N, S, S, C] as one grid, or as single PNG files where `out` is a folder or ends in a slash."""
+    if out.endswith("/") or Path(out).is_dir():
+        Path(out).mkdir(parents=True, exist_ok=True)
+        for i, picture in enumerate(pictures):
+            images.write_image(Path(out) / f"{i:06d}.png", picture)
+    else:
+        _make_parent(Path(out))
+        images.write_image(out, images.make_grid(pictures))
+
+
+def interpolate(latents: np.ndarray, steps: int = STEPS_BETWEEN) -> Iterator[np.ndarray]:
+    """Walks from each latent [Z] to the next and back to the first, `steps` spherical steps each (White 2016).
+
+    Straight lines between N(0, 1) vectors pass through lengths that the generator never saw; these keep theirs.
+    """
+    for start, end in zip(latents, np.roll(latents, -1, axis=0), strict=True):
+        cosine = np.dot(start, end) / (np.linalg.norm(start) * np.linalg.norm(end))
+        angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+        for t in np.arange(steps) / steps:
+            if np.sin(angle) < 1e-6:  # the same direction: the two formulas meet
+                yield ((1 - t) * start + t * end).astype(np.float32)
+            else:
+                yield ((np.sin((1 - t) * angle) * start + np.sin(t * angle) * end) / np.sin(angle)).astype(np.float32)
+
+
+def _make_parent(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
+if __name__ == "__main__":
+    cli.run(main, USAGE, ["run_dir", "generator", "count", "seed", "out", "interpolate"])

@@ -1,0 +1,134 @@
+import gzip
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from keras_dcgan import datasets, downloads
+from keras_dcgan.idx import idx_sha256, write_idx
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A stand-in for MNIST with its own checksums, an empty Keras home, and no network."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        "train-images": rng.integers(0, 256, (6, 28, 28), np.uint8), "train-labels": np.arange(6, dtype=np.uint8),
+        "t10k-images": rng.integers(0, 256, (2, 28, 28), np.uint8), "t10k-labels": np.arange(2, dtype=np.uint8),
+    }  # fmt: skip
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    monkeypatch.setitem(datasets.CHECKSUMS, "mnist", {part: idx_sha256(array) for part, array in arrays.items()})
+
+    def nothing(*_):
+        raise ValueError("no network in this test")
+
+    monkeypatch.setattr(downloads, "keras_download", nothing)
+    monkeypatch.setattr(downloads, "mnist_from_pip", nothing)
+    return arrays
+
+
+def write_folder(folder, arrays, zipped=False):
+    folder.mkdir()
+    for part, array in arrays.items():
+        path = folder / f"{part}-idx{array.ndim}-ubyte"
+        write_idx(path, array)
+        if zipped:
+            path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+            path.unlink()
+    return folder
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_folder_of_idx_files_is_read_and_cached(small, tmp_path, zipped):
+    folder = write_folder(tmp_path / "data", small, zipped)
+    images = datasets.load_images("mnist", folder)
+    assert images.shape == (8, 28, 28, 1)
+    np.testing.assert_array_equal(images[..., 0], np.concatenate([small["train-images"], small["t10k-images"]]))
+    np.testing.assert_array_equal(datasets.load_images("mnist"), images)  # now from the cache alone
+
+
+def test_a_wrong_cache_file_is_refused_by_name_and_replaced(small, tmp_path, caplog):
+    folder = write_folder(tmp_path / "data", small)
+    expected = datasets.load_images("mnist", folder)
+    cached = datasets.cache_folder("mnist") / "train-images-idx3-ubyte"
+    cached.write_bytes(cached.read_bytes()[:-1])
+    np.testing.assert_array_equal(datasets.load_images("mnist", folder), expected)
+    assert str(cached) in caplog.text and "cut" in caplog.text
+    np.testing.assert_array_equal(datasets.load_images("mnist"), expected)
+
+
+def test_wrong_bytes_are_refused_by_checksum(small, tmp_path, monkeypatch):
+    wrong = dict(small, **{"t10k-images": small["t10k-images"] ^ 1})
+    folder = write_folder(tmp_path / "data", wrong)
+    monkeypatch.setattr(downloads, "mnist_from_pip", lambda: small)
+    images = datasets.load_images("mnist", folder)
+    np.testing.assert_array_equal(images[6:, ..., 0], small["t10k-images"])
+
+
+def test_without_any_source_the_message_lists_all_and_says_what_to_do(small, tmp_path):
+    with pytest.raises(datasets.DatasetUnavailable) as raised:
+        datasets.load_images("mnist", tmp_path / "nowhere")
+    message = str(raised.value)
+    for part in ("cache: ", "--data_dir=", "Keras's download: no network", "pip mirror", "pass --data_dir=FOLDER"):
+        assert part in message
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(ValueError, match="fashion_mnist"):
+        datasets.load_images("emnist")
+
+
+def test_an_unwritable_cache_does_not_stop_the_run(small, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "file"))
+    assert len(datasets.load_images("mnist", write_folder(tmp_path / "data", small))) == 8
+
+
+def test_labels_go_with_the_images(small, tmp_path):
+    labels = datasets.load_labels("mnist", write_folder(tmp_path / "data", small))
+    np.testing.assert_array_equal(labels, [0, 1, 2, 3, 4, 5, 0, 1])
+
+
+def test_cifar_batches_become_colour_images(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2, 32, 32, 3), np.uint8)
+    record = b"".join(bytes([i]) + image.transpose(2, 0, 1).tobytes() for i, image in enumerate(images))
+    arrays = downloads.cifar10_from_batches(lambda name: record)
+    assert arrays["train-images"].shape == (10, 32, 32, 3)
+    np.testing.assert_array_equal(arrays["t10k-images"], images)
+    np.testing.assert_array_equal(arrays["t10k-labels"], [0, 1])
+
+
+def test_a_host_that_never_answers_costs_seconds(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held = []
+        threading.Thread(target=lambda: held.append(server.accept()), daemon=True).start()
+        monkeypatch.setattr(downloads, "HOST", f"http://127.0.0.1:{server.getsockname()[1]}/")
+        monkeypatch.setattr(downloads, "CONNECT_SECONDS", 1)
+        start = time.monotonic()
+        with pytest.raises(Exception, match="timed out"):
+            downloads.keras_download("mnist")
+        assert time.monotonic() - start < 20  # most of it Keras's own import
+    assert socket.getdefaulttimeout() is None
+
+
+def test_real_mnist(mnist):
+    assert mnist.shape == (70000, 28, 28, 1) and mnist.dtype == np.uint8
+    labels = datasets.load_labels("mnist")
+    assert labels[:5].tolist() == [5, 0, 4, 1, 9] and len(labels) == 70000
+
+
+def test_two_processes_starting_at_once_do_no_harm(mnist, tmp_path):
+    environment = dict(os.environ, KERAS_HOME=str(tmp_path))
+    code = "from keras_dcgan import datasets as d; import sys; print(d.load_images('mnist', sys.argv[1]).sum())"
+    argv = [sys.executable, "-c", code, str(datasets.cache_folder("mnist"))]
+    processes = [subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    sums = [process.communicate(timeout=120)[0] for process in processes]
+    assert sums == [f"{mnist.sum()}\n"] * 3
+    cache = tmp_path / "datasets" / "keras_dcgan" / "mnist"
+    assert sorted(path.name for path in cache.iterdir()) == ["t10k-images-idx3-ubyte", "train-images-idx3-ubyte"]

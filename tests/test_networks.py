@@ -1,0 +1,57 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_dcgan.networks import build_discriminator, build_generator
+
+
+def test_defaults_are_the_seed_documents_sizes():
+    # 4x4 kernels between 100, 1024, 512, 256, 128 and 3 channels, and one offset per normalised channel
+    kernels = 16 * (100 * 1024 + 1024 * 512 + 512 * 256 + 256 * 128 + 128 * 3)
+    assert sum(w.numpy().size for w in build_generator().trainable_weights) == kernels + 1024 + 512 + 256 + 128
+    kernels = 16 * (3 * 128 + 128 * 256 + 256 * 512 + 512 * 1024 + 1024)
+    assert sum(w.numpy().size for w in build_discriminator().trainable_weights) == kernels + 256 + 512 + 1024
+
+
+@pytest.mark.parametrize("image_size", [16, 32, 64, 128, 256])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shapes_and_range(image_size, channels):
+    generator = build_generator(2, image_size, channels, latent_dim=7)
+    images = generator(np.random.default_rng(0).normal(size=(2, 7)).astype("float32"))
+    assert images.shape == (2, image_size, image_size, channels)
+    assert np.abs(images.numpy()).max() <= 1
+    assert build_discriminator(2, image_size, channels)(images).shape == (2, 1)
+
+
+@pytest.mark.parametrize("build", [build_generator, build_discriminator])
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [({"image_size": 48}, "16, 32, 64, 128, 256"), ({"image_size": 8}, "16, 32"), ({"channels": 2}, "1 or 3"), ({"width": 0}, "at least 1")],
+)  # fmt: skip
+def test_wrong_sizes_say_which_are_allowed(build, sizes, message):
+    with pytest.raises(ValueError, match=message):
+        build(**sizes)
+
+
+def test_layers_of_the_same_shape_start_different():
+    weights = [w.numpy() for w in build_generator(4, 64, 1, 4).trainable_weights if len(w.shape) == 4]
+    assert all(abs(w.std() - 0.02) < 0.004 for w in weights)
+    assert len({w.ravel()[:8].tobytes() for w in weights}) == len(weights)
+
+
+def test_outputs_stay_float32_under_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        generator, discriminator = build_generator(2, 16, 1), build_discriminator(2, 16, 1)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert generator.output.dtype == discriminator.output.dtype == "float32"
+    assert generator.get_layer("g2").compute_dtype == "bfloat16"
+    assert all(w.dtype == "float32" for w in generator.weights + discriminator.weights)
+
+
+def test_a_saved_generator_loads_without_our_code(tmp_path):
+    generator = build_generator(2, 16, 1)
+    generator.save(tmp_path / "g.keras")
+    latents = np.ones((3, 100), "float32")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "g.keras")(latents), generator(latents))
