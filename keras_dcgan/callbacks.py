@@ -79,15 +79,15 @@ class SampleGrid(StepCounter):
 
 
 class RunHistory(StepCounter):
-    """Writes a row of this step's losses to `history.csv` every so many steps, and `losses.png` at each epoch's end.
+    """Writes a row of this step's losses to `history.csv` every so many steps, and draws them all as `losses.png`.
 
-    Raises FloatingPointError at the first row whose losses are not finite. With a `tensorboard` folder the same values
+    The figure is drawn every `figure_every` steps (the steps of an epoch, say; 0: never) and at the end. Raises FloatingPointError at the first row whose losses are not finite. With a `tensorboard` folder the same values
     go there as scalars.
     """
 
-    def __init__(self, folder: Path, every: int = 10, tensorboard: Path | None = None):
+    def __init__(self, folder: Path, every: int = 10, figure_every: int = 0, tensorboard: Path | None = None):
         super().__init__()
-        self.folder, self.every = Path(folder), every
+        self.folder, self.every, self.figure_every = Path(folder), every, figure_every
         self.rows: list[dict[str, float]] = []
         self._writer = _summary_writer(tensorboard) if tensorboard else None
 
@@ -95,8 +95,13 @@ class RunHistory(StepCounter):
         self._file = (self.folder / "history.csv").open("w", newline="", encoding="utf-8")
 
     def on_steps(self, before, logs):
-        if not self.reached(before, self.every):
-            return
+        if self.reached(before, self.every):
+            self.add_row(logs)
+        if self.reached(before, self.figure_every):
+            self.draw()
+
+    def add_row(self, logs: dict) -> None:
+        """Adds this step's values to the file."""
         row = {"step": self.step, **logs}
         if not np.isfinite(list(logs.values())).all():
             raise FloatingPointError(f"step {self.step}: a loss is not finite: {logs}")
@@ -113,13 +118,15 @@ class RunHistory(StepCounter):
                 for name, value in logs.items():
                     tf.summary.scalar(name, value, step=self.step)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def draw(self) -> None:
+        """Writes `losses.png`, once there is a row."""
         if self.rows:
             values = {name: [row[name] for row in self.rows] for name in self.rows[0]}
             images.write_loss_figure(self.folder / "losses.png", values.pop("step"), values)
 
     def on_train_end(self, logs=None):
         self._file.close()
+        self.draw()
         if self._writer:
             self._writer.close()
 

@@ -22,21 +22,26 @@ Trains a DCGAN and writes samples/, losses.png, history.csv and generator.keras 
 
 Values in brackets are the presets' defaults.
 """
-_PRESET = flags.DEFINE_enum(
-    "preset", "auto", ["auto", *PRESETS], "where settings start: tutorial is the seed's recipe, quick is for CPUs, "
-    "auto takes tutorial on a GPU and quick on a CPU",
-)  # fmt: skip
-_RUN_DIR = flags.DEFINE_string("run_dir", "", "folder for the results, new or empty [runs/DATASET]")
+
+
+def define_flags() -> None:
+    """The flags of this command alone; those of the configuration come from `TrainConfig`."""
+    flags.DEFINE_enum(
+        "preset", "auto", ["auto", *PRESETS], "where settings start: tutorial is the seed's recipe, quick is for CPUs, "
+        "auto takes tutorial on a GPU and quick on a CPU",
+    )  # fmt: skip
+    flags.DEFINE_string("run_dir", "", "folder for the results, new or empty [runs/DATASET]")
 
 
 def main() -> None:
     """The command: flags to a configuration, then `train`."""
     given = cli.given_settings()
+    preset, run_dir = flags.FLAGS.preset, flags.FLAGS.run_dir
     try:
         # Every preset that may be meant is checked before TensorFlow, which takes seconds, is loaded.
-        configs = {name: from_preset(name, given) for name in (PRESETS if _PRESET.value == "auto" else [_PRESET.value])}
+        configs = {name: from_preset(name, given) for name in (PRESETS if preset == "auto" else [preset])}
         dataset = next(iter(configs.values())).dataset
-        folder = runs.check_new(_RUN_DIR.value or Path("runs") / dataset)
+        folder = runs.check_new(run_dir or Path("runs") / dataset)
     except ValueError as error:
         raise cli.UserError(str(error)) from error
     data_dir = given.get("data_dir")
@@ -48,19 +53,20 @@ def main() -> None:
     gpus = tf.config.list_physical_devices("GPU")
     if given.get("tensorboard"):
         _require_tensorboard()
-    if _PRESET.value == "auto":
+    if preset == "auto":
         config = configs["tutorial" if gpus else "quick"]
         logging.info("Preset: %s, because this machine has %s.", config.preset, "a GPU" if gpus else "no GPU that TensorFlow sees")
     else:
-        config = configs[_PRESET.value]
+        config = configs[preset]
     train(config, folder, on_gpu=bool(gpus))
 
 
 def train(config: TrainConfig, folder: Path, on_gpu: bool = False) -> "DCGAN":
     """Trains by a configuration into a new run folder and returns the model.
 
-    Ctrl-C stops after the step in hand and saves what there is, then exits with 130. Raises cli.Fault where the data
-    set cannot be had, FloatingPointError where a loss is not finite, OSError where the folder cannot be written.
+    Ctrl-C stops after the step in hand and saves what there is, then exits with 130. Raises cli.UserError for settings
+    that do not fit the data, cli.Fault where the data set cannot be had, FloatingPointError where a loss is not finite,
+    OSError where the folder cannot be written.
     """
     import keras
 
@@ -73,6 +79,12 @@ def train(config: TrainConfig, folder: Path, on_gpu: bool = False) -> "DCGAN":
     if config.shuffle == "once":
         data = data[np.random.RandomState(1).permutation(len(data))]  # the seed document's own permutation
     steps_per_epoch = -(-len(data) // config.batch_size)
+    if not config.steps and steps_per_epoch % config.steps_per_execution:
+        # Keras would run over the epoch's end to the next multiple.
+        raise cli.UserError(
+            f"--steps_per_execution={config.steps_per_execution}: must divide the {steps_per_epoch} steps of an epoch; "
+            "or give the run's length as --steps"
+        )
     total_steps = config.steps or config.epochs * steps_per_epoch
 
     keras.utils.set_random_seed(config.seed)
@@ -86,7 +98,7 @@ def train(config: TrainConfig, folder: Path, on_gpu: bool = False) -> "DCGAN":
     tensorboard = folder / "tensorboard" if config.tensorboard else None
     watchers = [
         callbacks.SampleGrid(folder / "samples", latents, reals, config.sample_every, tensorboard),
-        callbacks.RunHistory(folder, config.log_every, tensorboard),
+        callbacks.RunHistory(folder, config.log_every, steps_per_epoch, tensorboard),
     ]
     if not sys.stdout.isatty():
         watchers.append(callbacks.TextProgress(total_steps))
@@ -159,5 +171,6 @@ def _require_tensorboard() -> None:
 
 
 if __name__ == "__main__":
+    define_flags()
     cli.define_config_flags()
     cli.run(main, USAGE, ["preset", "run_dir"], with_config=True)

@@ -17,35 +17,40 @@ Draws from a trained generator; the same seed gives the same picture.
 """
 STEPS_BETWEEN = 24  # frames from one latent to the next
 
-_RUN_DIR = flags.DEFINE_string("run_dir", None, "run folder that holds generator.keras")
-_GENERATOR = flags.DEFINE_string("generator", None, "a .keras file, instead of --run_dir")
-_COUNT = flags.DEFINE_integer("count", 64, "how many pictures", lower_bound=1, upper_bound=1_000_000)
-_SEED = flags.DEFINE_integer("seed", 0, "seed of the latents", lower_bound=0)
-_OUT = flags.DEFINE_string("out", None, "an image file for a grid, or a folder (ending in /) for single PNG files")
-_INTERPOLATE = flags.DEFINE_string("interpolate", None, "a .gif or .mp4 file: spherical steps through 8 latents and back")
+
+
+def define_flags() -> None:
+    """The flags of this command."""
+    flags.DEFINE_string("run_dir", None, "run folder that holds generator.keras")
+    flags.DEFINE_string("generator", None, "a .keras file, instead of --run_dir")
+    flags.DEFINE_integer("count", 64, "how many pictures", lower_bound=1, upper_bound=1_000_000)
+    flags.DEFINE_integer("seed", 0, "seed of the latents", lower_bound=0)
+    flags.DEFINE_string("out", None, "an image file for a grid, or a folder (ending in /) for single PNG files")
+    flags.DEFINE_string("interpolate", None, "a .gif or .mp4 file: spherical steps through 8 latents and back")
 
 
 def main() -> None:
     """The command."""
-    if (_RUN_DIR.value is None) == (_GENERATOR.value is None):
+    given = flags.FLAGS
+    if (given.run_dir is None) == (given.generator is None):
         raise cli.UserError("give either --run_dir=FOLDER or --generator=FILE.keras")
-    if _OUT.value is None and _INTERPOLATE.value is None:
+    if given.out is None and given.interpolate is None:
         raise cli.UserError("give --out=grid.png, --out=folder/ or --interpolate=morph.gif")
-    if _INTERPOLATE.value and Path(_INTERPOLATE.value).suffix.lower() not in (".gif", ".mp4"):
-        raise cli.UserError(f"--interpolate={_INTERPOLATE.value}: must end in .gif or .mp4")
+    if given.interpolate and Path(given.interpolate).suffix.lower() not in (".gif", ".mp4"):
+        raise cli.UserError(f"--interpolate={given.interpolate}: must end in .gif or .mp4")
     try:
-        generator = runs.load_generator(_RUN_DIR.value or _GENERATOR.value)
-        if _OUT.value:
-            latents = runs.draw_latents(_COUNT.value, generator.input_shape[-1], _SEED.value)
-            write_pictures(_OUT.value, images.to_uint8(generator.predict(latents, batch_size=64, verbose=0)))
-        if _INTERPOLATE.value:
-            latents = np.stack(list(interpolate(runs.draw_latents(8, generator.input_shape[-1], _SEED.value))))
+        generator = runs.load_generator(given.run_dir or given.generator)
+        if given.out:
+            latents = runs.draw_latents(given.count, generator.input_shape[-1], given.seed)
+            write_pictures(given.out, images.to_uint8(generator.predict(latents, batch_size=64, verbose=0)))
+        if given.interpolate:
+            latents = np.stack(list(interpolate(runs.draw_latents(8, generator.input_shape[-1], given.seed))))
             frames = images.to_uint8(generator.predict(latents, batch_size=64, verbose=0))
-            _make_parent(Path(_INTERPOLATE.value))
-            images.write_animation(_INTERPOLATE.value, frames)
+            _make_parent(Path(given.interpolate))
+            images.write_animation(given.interpolate, frames)
     except ValueError as error:
         raise cli.UserError(str(error)) from error
-    for path in filter(None, (_OUT.value, _INTERPOLATE.value)):
+    for path in filter(None, (given.out, given.interpolate)):
         logging.info("Wrote %s", path)
 
 
@@ -80,4 +85,5 @@ def _make_parent(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    define_flags()
     cli.run(main, USAGE, ["run_dir", "generator", "count", "seed", "out", "interpolate"])

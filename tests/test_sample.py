@@ -1,0 +1,79 @@
+import cv2
+import numpy as np
+import pytest
+
+from keras_dcgan import sample
+from keras_dcgan.networks import build_generator
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "generator.keras"
+    build_generator(2, 16, 3, 5).save(path)
+    return path
+
+
+def test_the_same_seed_gives_the_same_picture(command, generator, tmp_path):
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        done = command(
+            "keras_dcgan.sample", f"--generator={generator}", "--count=6", f"--seed={seed}", f"--out={tmp_path}/{name}.png"
+        )
+        assert done.returncode == 0, done.stderr
+    a, b, c = (cv2.imread(str(tmp_path / f"{name}.png")) for name in "abc")
+    assert a.shape == (2 * 16, 3 * 16, 3)
+    np.testing.assert_array_equal(a, b)
+    assert np.any(a != c)
+
+
+def test_a_folder_of_single_pictures_from_a_run_folder_and_a_morph(command, generator, tmp_path):
+    out, morph = tmp_path / "new" / "pictures", tmp_path / "morph.gif"
+    done = command(
+        "keras_dcgan.sample", f"--run_dir={generator.parent}", "--count=3", f"--out={out}/", f"--interpolate={morph}"
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in out.iterdir()) == ["000000.png", "000001.png", "000002.png"]
+    assert cv2.imread(str(out / "000000.png")).shape == (16, 16, 3)
+    assert morph.read_bytes().startswith(b"GIF89a")
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ([], "give either --run_dir"),
+        (["--generator=missing.keras"], "give --out"),
+        (["--generator=missing.keras", "--out=a.png"], "missing.keras: no such file"),
+        (["--generator=missing.keras", "--interpolate=a.avi"], "must end in .gif or .mp4"),
+        (["--generator=missing.keras", "--count=0", "--out=a.png"], "count"),
+    ],
+)
+def test_a_mistake_is_told_in_a_line(command, flags, message):
+    done = command("keras_dcgan.sample", *flags)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+
+
+def test_a_picture_of_an_unknown_kind_is_refused(command, generator, tmp_path):
+    done = command("keras_dcgan.sample", f"--generator={generator}", f"--out={tmp_path}/picture.doc")
+    assert done.returncode == 2
+    assert "use .png" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_interpolation_keeps_lengths_and_passes_through_the_latents():
+    latents = np.eye(3, 5, dtype=np.float32) * 2
+    path = np.stack(list(sample.interpolate(latents, steps=4)))
+    assert path.shape == (12, 5) and path.dtype == np.float32
+    np.testing.assert_allclose(path[::4], latents, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(path, axis=1), 2, rtol=1e-5)
+
+
+def test_interpolation_between_equal_latents_stays():
+    path = np.stack(list(sample.interpolate(np.ones((2, 5), np.float32), steps=3)))
+    np.testing.assert_allclose(path, np.ones((6, 5)), atol=1e-6)
+
+
+def test_the_package_lists_its_commands(command):
+    done = command("keras_dcgan")
+    assert done.returncode == 0
+    for name in ("keras_dcgan.fit", "keras_dcgan.sample"):
+        assert name in done.stdout
