@@ -47,7 +47,9 @@ class SampleGrid(StepCounter):
       tensorboard: folder of an event file for the same pictures, or None.
     """
 
-    def __init__(self, folder: Path, latents: np.ndarray, reals: np.ndarray, every: int, tensorboard: Path | None = None):
+    def __init__(
+        self, folder: Path, latents: np.ndarray, reals: np.ndarray, every: int, tensorboard: Path | None = None
+    ):
         super().__init__()
         self.folder, self.latents, self.reals, self.every = Path(folder), latents, reals, every
         self._written_at = 0
@@ -81,8 +83,9 @@ class SampleGrid(StepCounter):
 class RunHistory(StepCounter):
     """Writes a row of this step's losses to `history.csv` every so many steps, and draws them all as `losses.png`.
 
-    The figure is drawn every `figure_every` steps (the steps of an epoch, say; 0: never) and at the end. Raises FloatingPointError at the first row whose losses are not finite. With a `tensorboard` folder the same values
-    go there as scalars.
+    The figure is drawn every `figure_every` steps (the steps of an epoch, say; 0: never) and at the end. With a
+    `tensorboard` folder the same values go there as scalars. Raises FloatingPointError at the first row whose losses
+    are not finite.
     """
 
     def __init__(self, folder: Path, every: int = 10, figure_every: int = 0, tensorboard: Path | None = None):
@@ -149,7 +152,9 @@ class TextProgress(StepCounter):
             rate = (self.step - self._rate_from[0]) / (time.monotonic() - self._rate_from[1])
             left = (self.total_steps - self.step) / rate
             losses = "  ".join(f"{name} {value:.3f}" for name, value in logs.items())
-            logging.info("step %d/%d  %s  %.2f steps/s  %s left", self.step, self.total_steps, losses, rate, _clock(left))
+            logging.info(
+                "step %d/%d  %s  %.2f steps/s  %s left", self.step, self.total_steps, losses, rate, _clock(left)
+            )
 
 
 def _clock(seconds: float) -> str:

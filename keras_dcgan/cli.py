@@ -25,7 +25,12 @@ class Fault(Exception):
 
 def define_config_flags() -> None:
     """Defines one flag per field of `TrainConfig`, unset unless given: presets fill in the rest."""
-    define = {int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_boolean, str: flags.DEFINE_string}
+    define: dict[type, Callable[..., Any]] = {
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        bool: flags.DEFINE_boolean,
+        str: flags.DEFINE_string,
+    }
     for field in dataclasses.fields(TrainConfig):
         if field.name != "preset":
             define[type(field.default)](field.name, None, field.metadata["help"])

@@ -49,7 +49,9 @@ class TrainConfig:
     r1_weight: float = _knob(
         0.0, "Recipe", "weight of R1, the gradient penalty on real images (Mescheder et al. 2018)", low=0, high=1e6
     )
-    seed: int = _knob(0, "Recipe", "seed of the weights, the latents and the order of the images", low=0, high=2**31 - 1)
+    seed: int = _knob(
+        0, "Recipe", "seed of the weights, the latents and the order of the images", low=0, high=2**31 - 1
+    )
     # Machine
     jit_compile: str = _knob(
         "auto", "Machine", "compile the step with XLA; auto: on a GPU yes, on a CPU no", choices=("auto", "on", "off")
@@ -59,7 +61,9 @@ class TrainConfig:
     )
     steps_per_execution: int = _knob(1, "Machine", "steps run in one call of the compiled function", low=1, high=10_000)
     # Output
-    sample_every: int = _knob(100, "Output", "steps between sample grids; 0: only at the end", low=0, high=1_000_000_000)
+    sample_every: int = _knob(
+        100, "Output", "steps between sample grids; 0: only at the end", low=0, high=1_000_000_000
+    )
     sample_count: int = _knob(64, "Output", "images in a sample grid", low=1, high=1024)
     log_every: int = _knob(10, "Output", "steps between rows of history.csv", low=1, high=1_000_000)
     tensorboard: bool = _knob(False, "Output", "also write TensorBoard scalars and images to RUN_DIR/tensorboard")

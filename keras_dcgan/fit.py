@@ -55,7 +55,11 @@ def main() -> None:
         _require_tensorboard()
     if preset == "auto":
         config = configs["tutorial" if gpus else "quick"]
-        logging.info("Preset: %s, because this machine has %s.", config.preset, "a GPU" if gpus else "no GPU that TensorFlow sees")
+        logging.info(
+            "Preset: %s, because this machine has %s.",
+            config.preset,
+            "a GPU" if gpus else "no GPU that TensorFlow sees",
+        )
     else:
         config = configs[preset]
     train(config, folder, on_gpu=bool(gpus))
@@ -91,7 +95,13 @@ def train(config: TrainConfig, folder: Path, on_gpu: bool = False) -> "DCGAN":
     keras.config.set_dtype_policy(config.precision)
     gan = build(config, total_steps, on_gpu)
     dataset = pipeline.make_dataset(
-        data, config.batch_size, config.image_size, config.channels, config.shuffle == "epoch", config.seed, first_step=0
+        data,
+        config.batch_size,
+        config.image_size,
+        config.channels,
+        config.shuffle == "epoch",
+        config.seed,
+        first_step=0,
     )
     reals = images.to_uint8(pipeline.transform(data[: config.sample_count], config.image_size, config.channels).numpy())
     latents = runs.draw_latents(config.sample_count, config.latent_dim, config.seed)
@@ -126,7 +136,9 @@ def train(config: TrainConfig, folder: Path, on_gpu: bool = False) -> "DCGAN":
     if interrupted:
         logging.info("Stopped at step %d; the generator so far is in %s", watchers[0].step, folder / runs.GENERATOR)
         sys.exit(130)
-    logging.info("Saved %s. Draw with: python -m keras_dcgan.sample --run_dir=%s --out=grid.png", folder / runs.GENERATOR, folder)
+    logging.info(
+        "Saved %s. Draw with: python -m keras_dcgan.sample --run_dir=%s --out=grid.png", folder / runs.GENERATOR, folder
+    )
     return gan
 
 

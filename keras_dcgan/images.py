@@ -14,7 +14,7 @@ FRAMES_PER_SECOND = 20
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-    """The inverse of the pipeline's scaling: float [...] in [-1, 1] -> uint8 [...] in 0 ... 255, rounded and clipped."""
+    """Undoes the pipeline's scaling: float [...] in [-1, 1] -> uint8 [...] in 0 ... 255, rounded and clipped."""
     return np.clip(np.rint((np.asarray(images, np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
 
 
@@ -74,7 +74,7 @@ def write_animation(path: str | Path, frames: Iterable[np.ndarray]) -> None:
         if suffix == ".gif":
             animation = cv2.Animation()
             animation.frames = pictures
-            animation.durations = np.full(len(pictures), 1000 // FRAMES_PER_SECOND, np.int32)
+            animation.durations = [1000 // FRAMES_PER_SECOND] * len(pictures)
             written = cv2.imwriteanimation(str(temporary), animation)
         else:
             height, width = pictures[0].shape[:2]
@@ -88,7 +88,7 @@ def write_animation(path: str | Path, frames: Iterable[np.ndarray]) -> None:
             raise OSError(f"{path}: OpenCV could not write it")
 
 
-def write_loss_figure(path: str | Path, steps: Sequence[int], values: Mapping[str, Sequence[float]]) -> None:
+def write_loss_figure(path: str | Path, steps: Sequence[float], values: Mapping[str, Sequence[float]]) -> None:
     """Draws the losses and what the discriminator gives to reals and fakes over the steps, atomically, as PNG."""
     from matplotlib.figure import Figure  # slow to import, and only this needs it; no pyplot, so no screen
 

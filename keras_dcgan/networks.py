@@ -6,9 +6,7 @@ from keras import layers
 from keras_dcgan.config import IMAGE_SIZES
 
 
-def build_generator(
-    width: int = 128, image_size: int = 64, channels: int = 3, latent_dim: int = 100
-) -> keras.Model:
+def build_generator(width: int = 128, image_size: int = 64, channels: int = 3, latent_dim: int = 100) -> keras.Model:
     """Builds the generator: latents float32 [N, latent_dim] -> images float32 [N, S, S, C] in [-1, 1].
 
     One 4x4 transposed convolution opens the latents to 4x4 pixels, then each further one doubles the image and halves
@@ -29,9 +27,9 @@ def build_generator(
         x = _batch_normalization(f"gbn{i}")(x)
         x = layers.ReLU(name=f"gact{i}")(x)
     i = halvings + 1
-    x = layers.Conv2DTranspose(
-        channels, 4, 2, "same", use_bias=False, kernel_initializer=_normal(), name=f"g{i}"
-    )(x)  # (N, S, S, C)
+    x = layers.Conv2DTranspose(channels, 4, 2, "same", use_bias=False, kernel_initializer=_normal(), name=f"g{i}")(
+        x
+    )  # (N, S, S, C)
     images = layers.Activation("tanh", dtype="float32", name="images")(x)
     return keras.Model(latents, images, name="generator")
 

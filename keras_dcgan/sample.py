@@ -18,7 +18,6 @@ Draws from a trained generator; the same seed gives the same picture.
 STEPS_BETWEEN = 24  # frames from one latent to the next
 
 
-
 def define_flags() -> None:
     """The flags of this command."""
     flags.DEFINE_string("run_dir", None, "run folder that holds generator.keras")

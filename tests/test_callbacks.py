@@ -53,7 +53,7 @@ def test_the_history_has_a_row_of_finite_losses_every_so_many_steps(tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     watcher = callbacks.RunHistory(tmp_path, every=1)
     watcher.on_train_begin()
-    with pytest.raises(FloatingPointError, match="step 1: .*d_loss"):
+    with pytest.raises(FloatingPointError, match=r"step 1: .*d_loss"):
         watcher.on_train_batch_end(0, {"d_loss": float("nan"), "g_loss": 1.0})
 
 

@@ -24,7 +24,8 @@ def test_every_knob_has_a_group_and_help():
     ("name", "value"),
     [
         ("width", 0), ("width", 2.5), ("width", True), ("image_size", 65), ("channels", 2), ("batch_size", 1),
-        ("beta_1", 1.0), ("beta_2", -0.1), ("generator_learning_rate", 0.0), ("discriminator_learning_rate", float("nan")),
+        ("beta_1", 1.0), ("beta_2", -0.1),
+        ("generator_learning_rate", 0.0), ("discriminator_learning_rate", float("nan")),
         ("r1_weight", float("inf")), ("dataset", "imagenet"), ("precision", "float64"), ("sample_count", 0),
     ],
 )  # fmt: skip
@@ -62,5 +63,5 @@ def test_config_file_round_trip(tmp_path):
 def test_a_bad_config_file_is_refused_by_name(tmp_path, text):
     path = tmp_path / "config.json"
     path.write_text(text, encoding="latin-1")
-    with pytest.raises(ValueError, match="config.json: not a run's configuration"):
+    with pytest.raises(ValueError, match=r"config\.json: not a run's configuration"):
         read_config(path)

@@ -26,7 +26,12 @@ def test_shapes_and_range(image_size, channels):
 @pytest.mark.parametrize("build", [build_generator, build_discriminator])
 @pytest.mark.parametrize(
     ("sizes", "message"),
-    [({"image_size": 48}, "16, 32, 64, 128, 256"), ({"image_size": 8}, "16, 32"), ({"channels": 2}, "1 or 3"), ({"width": 0}, "at least 1")],
+    [
+        ({"image_size": 48}, "16, 32, 64, 128, 256"),
+        ({"image_size": 8}, "16, 32"),
+        ({"channels": 2}, "1 or 3"),
+        ({"width": 0}, "at least 1"),
+    ],
 )  # fmt: skip
 def test_wrong_sizes_say_which_are_allowed(build, sizes, message):
     with pytest.raises(ValueError, match=message):

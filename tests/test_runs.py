@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from keras_dcgan import runs
-from keras_dcgan.config import read_config
-from keras_dcgan.config import TrainConfig
+from keras_dcgan.config import TrainConfig, read_config
 from keras_dcgan.networks import build_discriminator, build_generator
 
 
@@ -53,7 +52,12 @@ def test_what_is_no_generator_is_refused_by_name(tmp_path):
     zipped = tmp_path / "d.keras"
     with zipfile.ZipFile(zipped, "w") as archive:
         archive.writestr("../evil.txt", "hello")
-    for path, message in ((missing, "no such file"), (text, "not a .keras"), (other, "no generator"), (zipped, "cannot")):
+    for path, message in (
+        (missing, "no such file"),
+        (text, "not a .keras"),
+        (other, "no generator"),
+        (zipped, "cannot"),
+    ):
         with pytest.raises(ValueError, match=message) as caught:
             runs.load_generator(path)
         assert path.name in str(caught.value)

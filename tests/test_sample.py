@@ -16,7 +16,11 @@ def generator(tmp_path_factory):
 def test_the_same_seed_gives_the_same_picture(command, generator, tmp_path):
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
         done = command(
-            "keras_dcgan.sample", f"--generator={generator}", "--count=6", f"--seed={seed}", f"--out={tmp_path}/{name}.png"
+            "keras_dcgan.sample",
+            f"--generator={generator}",
+            "--count=6",
+            f"--seed={seed}",
+            f"--out={tmp_path}/{name}.png",
         )
         assert done.returncode == 0, done.stderr
     a, b, c = (cv2.imread(str(tmp_path / f"{name}.png")) for name in "abc")

@@ -1,0 +1,41 @@
+# make fit    trains digits          make fit FLAGS="--dataset=fashion_mnist --run_dir=runs/fashion"
+# make test   runs the tests
+# Both make .venv first where it is missing or its requirements have changed.
+
+PYTHON ?= python3
+VENV ?= .venv
+FLAGS ?=
+# CUDA where an NVIDIA driver answers; force either with make REQUIREMENTS=requirements-cpu.txt (or requirements.txt).
+REQUIREMENTS ?= $(if $(shell nvidia-smi -L 2>/dev/null),requirements.txt,requirements-cpu.txt)
+
+.PHONY: fit test lint clean
+
+fit: $(VENV)/installed-$(REQUIREMENTS)
+	$(VENV)/bin/python -m keras_dcgan.fit $(FLAGS)
+
+test: $(VENV)/installed-requirements-dev.txt
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/installed-requirements-dev.txt
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+
+# A copy of each requirements file marks what is installed.
+$(VENV)/installed-$(REQUIREMENTS): $(REQUIREMENTS) | $(VENV)/bin/pip
+	$(VENV)/bin/pip install --disable-pip-version-check -r $(REQUIREMENTS)
+	cp $(REQUIREMENTS) $@
+
+$(VENV)/installed-requirements-dev.txt: requirements-dev.txt $(VENV)/installed-$(REQUIREMENTS)
+	$(VENV)/bin/pip install --disable-pip-version-check -r requirements-dev.txt
+	cp requirements-dev.txt $@
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "error: $(PYTHON) is not Python 3.11 to 3.13; choose one with make PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "error: $(PYTHON) cannot make environments; run: apt-get install python3-venv" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV)
