@@ -1,7 +1,9 @@
-"""Keras callbacks that a run is watched by: sample grids, loss history, a text line for logs, a last step."""
+"""Keras callbacks that watch a run: sample grids, loss history, progress, checkpoints, signals, an alarm."""
 
 import csv
+import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -9,15 +11,23 @@ import numpy as np
 from absl import logging
 
 from keras_dcgan import images
+from keras_dcgan.files import write_text
 
 
 class StepCounter(keras.callbacks.Callback):
-    """Base of callbacks that act every so many steps: keeps `self.step`, the steps done in this run."""
+    """Base of callbacks that act every so many steps: keeps `self.step`, the steps done since the run began.
+
+    A resumed run goes on counting from the model's `steps_done`. Counting is done here and not read from the model,
+    because reading a variable each step would make a GPU wait.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.step = 0
         self._last_batch = -1
+
+    def on_train_begin(self, logs=None):
+        self.step = int(self.model.steps_done.numpy())
 
     def on_epoch_begin(self, epoch, logs=None):
         self._last_batch = -1
@@ -52,8 +62,8 @@ class SampleGrid(StepCounter):
     ):
         super().__init__()
         self.folder, self.latents, self.reals, self.every = Path(folder), latents, reals, every
-        self._written_at = 0
-        self._writer = _summary_writer(tensorboard) if tensorboard else None
+        self._written_at = -1
+        self._writer = summary_writer(tensorboard) if tensorboard else None
 
     def on_steps(self, before, logs):
         if self.reached(before, self.every):
@@ -69,7 +79,8 @@ class SampleGrid(StepCounter):
         if self._written_at == self.step:
             return
         self._written_at = self.step
-        fakes = images.to_uint8(self.model.generator.predict(self.latents, batch_size=64, verbose=0))
+        self.model.refresh_averaged()
+        fakes = images.to_uint8(self.model.averaged.predict(self.latents, batch_size=64, verbose=0))
         picture = images.beside(fakes, self.reals)
         for name in (f"step_{self.step:06d}.png", "latest.png"):
             images.write_image(self.folder / name, picture)
@@ -78,6 +89,41 @@ class SampleGrid(StepCounter):
 
             with self._writer.as_default():
                 tf.summary.image("samples", images.make_grid(fakes)[np.newaxis], step=self.step)
+
+
+class Table:
+    """A CSV file of numbers that grows by a row now and then and can be continued after a kill.
+
+    `rows` holds what is in the file. Floats are written in full, so that a continued file has the very bytes of one
+    that was never interrupted.
+    """
+
+    def __init__(self, path: Path, up_to_step: int):
+        self.path = Path(path)
+        self.rows: list[dict[str, float]] = []
+        if up_to_step and self.path.exists():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                for row in csv.DictReader(file):
+                    if None in row.values() or not row["step"].isdigit() or int(row["step"]) > up_to_step:
+                        break  # written after the checkpoint, or cut
+                    self.rows.append(
+                        {"step": int(row.pop("step")), **{key: float(value) for key, value in row.items()}}
+                    )
+        lines = [",".join(self.rows[0])] if self.rows else []
+        lines += [",".join(map(str, row.values())) for row in self.rows]
+        write_text(self.path, "".join(line + "\n" for line in lines))
+
+    def add(self, row: dict[str, float]) -> None:
+        """Adds a row, whose first value is the step."""
+        with self.path.open("a", encoding="utf-8") as file:
+            if not self.rows:
+                file.write(",".join(row) + "\n")
+            file.write(",".join(map(str, row.values())) + "\n")
+        self.rows.append(row)
+
+    def columns(self) -> dict[str, list[float]]:
+        """The values of each column."""
+        return {name: [row[name] for row in self.rows] for name in self.rows[0]} if self.rows else {}
 
 
 class RunHistory(StepCounter):
@@ -91,44 +137,36 @@ class RunHistory(StepCounter):
     def __init__(self, folder: Path, every: int = 10, figure_every: int = 0, tensorboard: Path | None = None):
         super().__init__()
         self.folder, self.every, self.figure_every = Path(folder), every, figure_every
-        self.rows: list[dict[str, float]] = []
-        self._writer = _summary_writer(tensorboard) if tensorboard else None
+        self._writer = summary_writer(tensorboard) if tensorboard else None
 
     def on_train_begin(self, logs=None):
-        self._file = (self.folder / "history.csv").open("w", newline="", encoding="utf-8")
+        super().on_train_begin(logs)
+        self.table = Table(self.folder / "history.csv", self.step)
 
     def on_steps(self, before, logs):
         if self.reached(before, self.every):
-            self.add_row(logs)
+            self.add_row({name: float(value) for name, value in logs.items()})
         if self.reached(before, self.figure_every):
             self.draw()
 
-    def add_row(self, logs: dict) -> None:
+    def add_row(self, values: dict[str, float]) -> None:
         """Adds this step's values to the file."""
-        row = {"step": self.step, **logs}
-        if not np.isfinite(list(logs.values())).all():
-            raise FloatingPointError(f"step {self.step}: a loss is not finite: {logs}")
-        csv_writer = csv.DictWriter(self._file, row)
-        if not self.rows:
-            csv_writer.writeheader()
-        csv_writer.writerow(row)
-        self._file.flush()  # readable while the run goes on, whole rows only
-        self.rows.append(row)
+        if not np.isfinite(list(values.values())).all():
+            raise FloatingPointError(f"step {self.step}: a loss is not finite: {values}")
+        self.table.add({"step": self.step, **values})
         if self._writer:
             import tensorflow as tf
 
             with self._writer.as_default():
-                for name, value in logs.items():
+                for name, value in values.items():
                     tf.summary.scalar(name, value, step=self.step)
 
     def draw(self) -> None:
         """Writes `losses.png`, once there is a row."""
-        if self.rows:
-            values = {name: [row[name] for row in self.rows] for name in self.rows[0]}
+        if values := self.table.columns():
             images.write_loss_figure(self.folder / "losses.png", values.pop("step"), values)
 
     def on_train_end(self, logs=None):
-        self._file.close()
         self.draw()
         if self._writer:
             self._writer.close()
@@ -143,6 +181,7 @@ class TextProgress(StepCounter):
         self._every = max(1, total_steps // 20)
 
     def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
         self._rate_from: tuple[int, float] | None = None
 
     def on_steps(self, before, logs):
@@ -150,11 +189,101 @@ class TextProgress(StepCounter):
             self._rate_from = (self.step, time.monotonic())
         if self.reached(before, self._every) and self.step > self._rate_from[0]:
             rate = (self.step - self._rate_from[0]) / (time.monotonic() - self._rate_from[1])
-            left = (self.total_steps - self.step) / rate
-            losses = "  ".join(f"{name} {value:.3f}" for name, value in logs.items())
-            logging.info(
-                "step %d/%d  %s  %.2f steps/s  %s left", self.step, self.total_steps, losses, rate, _clock(left)
-            )
+            left = _clock((self.total_steps - self.step) / rate)
+            losses = "  ".join(f"{name} {float(value):.3f}" for name, value in logs.items())
+            logging.info("step %d/%d  %s  %.2f steps/s  %s left", self.step, self.total_steps, losses, rate, left)
+
+
+class Checkpointing(StepCounter):
+    """Calls `save` every so many steps and when training ends, be it early.
+
+    Put it behind the callbacks that write tables, so that a checkpoint never knows of a row that is not on disk.
+    """
+
+    def __init__(self, save: Callable[[], None], every: int):
+        super().__init__()
+        self.save, self.every = save, every
+        self._saved_at = -1
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self._saved_at = self.step
+
+    def on_steps(self, before, logs):
+        if self.reached(before, self.every):
+            self._saved_at = self.step
+            self.save()
+
+    def on_train_end(self, logs=None):
+        if self._saved_at != self.step:
+            self.save()
+
+
+class StopOnSignal(StepCounter):
+    """Ends training after the step in hand on SIGINT or SIGTERM; a second signal acts as if this were not here.
+
+    `received` is the signal's number, or None.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received: int | None = None
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def _stop(self, number, frame) -> None:
+        self.received = number
+        self.model.stop_training = True
+        self._give_back()
+
+    def _give_back(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def on_train_end(self, logs=None):
+        self._give_back()
+
+
+class CollapseAlarm(StepCounter):
+    """Says so, once, when the discriminator has won and the samples no longer differ from each other.
+
+    Args:
+      latents: float32 [N, Z] for the samples that are looked at.
+      reals: uint8 [N, S, S, C] whose spread (the standard deviation over the images, averaged over the pixels) is
+        what the samples' spread is compared with.
+      every: steps between looks at the loss; three in a row below `LOSS` make it look at samples.
+    """
+
+    LOSS = 0.05  # nats; a healthy run stays above 0.2
+    SPREAD = 0.5  # of the reals'
+
+    def __init__(self, latents: np.ndarray, reals: np.ndarray, every: int = 50):
+        super().__init__()
+        self.latents, self.every = latents, every
+        self.least_spread = self.SPREAD * _spread(reals)
+        self.raised = False
+        self._low = 0
+
+    def on_steps(self, before, logs):
+        if self.raised or not self.reached(before, self.every):
+            return
+        self._low = self._low + 1 if float(logs["d_loss"]) < self.LOSS else 0
+        if self._low < 3:
+            return
+        spread = _spread(images.to_uint8(self.model.generator.predict(self.latents, batch_size=64, verbose=0)))
+        if spread < self.least_spread:
+            self.raised = True
+            logging.warning(
+                "step %d: the run has collapsed: the discriminator's loss stays below %s and the samples' spread is "
+                "%.0f of 255 levels (less than half the reals'). Try a larger --r1_weight, or lower learning rates.",
+                self.step, self.LOSS, spread,
+            )  # fmt: skip
+
+
+def _spread(pictures: np.ndarray) -> float:
+    return float(np.std(pictures.astype(np.float32), axis=0).mean())
 
 
 def _clock(seconds: float) -> str:
@@ -162,7 +291,8 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
 
 
-def _summary_writer(folder: Path):
+def summary_writer(folder: Path):
+    """TensorBoard's event file in a folder."""
     import tensorflow as tf
 
     return tf.summary.create_file_writer(str(folder))

@@ -75,6 +75,8 @@ def run(main: Callable[[], None], usage: str, own_flags: Sequence[str], with_con
             _fail(str(error), 2)
         except (Fault, OSError, FloatingPointError) as error:
             _fail(str(error), 1)
+        except KeyboardInterrupt:
+            _fail("interrupted", 130)
 
     app.run(guarded, flags_parser=parse)
 

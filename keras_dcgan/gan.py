@@ -3,6 +3,10 @@
 import keras
 import tensorflow as tf
 
+from keras_dcgan.networks import float32_copy
+
+EMA_RAMP = 0.05  # the average's half-life is at most this share of the images seen so far (Karras et al. 2022)
+
 
 class DCGAN(keras.Model):
     """A generator and a discriminator trained against each other (Goodfellow et al. 2014, Radford et al. 2016).
@@ -10,7 +14,10 @@ class DCGAN(keras.Model):
     Args:
       generator: latents float32 [N, Z] -> images float32 [N, S, S, C] in [-1, 1], already built.
       discriminator: images -> logits [N, 1], already built.
-      seed: seed of the latents that `train_step` draws; its state is part of the model.
+      seed: seed of the latents that `train_step` draws.
+
+    `steps_done` counts the steps of `train_step`; `averaged` is the generator that samples: the moving average of the
+    weights where `compile` asks for one, else the generator itself.
 
     Train it with `compile` and `fit` on batches of real images; `gan(latents)` draws.
     """
@@ -20,7 +27,8 @@ class DCGAN(keras.Model):
         self.generator = generator
         self.discriminator = discriminator
         self.latent_dim = generator.input_shape[-1]
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = tf.constant(seed, tf.int64)
+        self.steps_done = self.add_weight(name="steps_done", dtype="int64", initializer="zeros", trainable=False)
         self.built = True  # both networks are: Keras need not trace `call` to find the weights
 
     def compile(
@@ -28,6 +36,8 @@ class DCGAN(keras.Model):
         generator_optimizer: keras.optimizers.Optimizer,
         discriminator_optimizer: keras.optimizers.Optimizer,
         r1_weight: float = 0.0,
+        r1_every: int = 1,
+        ema_half_life: float = 0.0,
         jit_compile: bool | str = "auto",
         steps_per_execution: int = 1,
         run_eagerly: bool = False,
@@ -39,6 +49,9 @@ class DCGAN(keras.Model):
             the first step is whole. For `mixed_float16` wrap both in `keras.optimizers.LossScaleOptimizer`.
           r1_weight: weight of R1, half the squared norm of the discriminator's gradient at the real images
             (Mescheder et al. 2018). It costs a second backward pass; 0 leaves it out.
+          r1_every: steps from one penalty to the next, each that many times as strong: nearly the same training for
+            a fraction of the cost (Karras et al. 2020).
+          ema_half_life: half-life, in images, of the moving average of the generator's weights; 0: no average.
           jit_compile, steps_per_execution, run_eagerly: as in `keras.Model.compile`.
         """
         super().compile(
@@ -52,7 +65,10 @@ class DCGAN(keras.Model):
         self.discriminator_optimizer = discriminator_optimizer
         generator_optimizer.build(self.generator.trainable_variables)
         discriminator_optimizer.build(self.discriminator.trainable_variables)
-        self.r1_weight = r1_weight
+        self.r1_weight, self.r1_every = r1_weight, r1_every
+        self._r1 = self.add_weight(name="r1", initializer="zeros", trainable=False)  # as last measured
+        self.ema_half_life = ema_half_life
+        self.averaged = float32_copy(self.generator) if ema_half_life else self.generator
         names = ["d_loss", "g_loss", "d_real", "d_fake"] + ["r1"] * (r1_weight > 0)
         self._trackers = [keras.metrics.Mean(name) for name in names]
 
@@ -62,13 +78,19 @@ class DCGAN(keras.Model):
         return self._trackers
 
     def call(self, latents, training=False):
-        """Draws: latents [N, Z] -> images [N, S, S, C] in [-1, 1]."""
-        return self.generator(latents, training=training)
+        """Draws, from the averaged generator where there is one: latents [N, Z] -> images [N, S, S, C] in [-1, 1]."""
+        return self.averaged(latents, training=training)
 
     def train_step(self, images):
         """One update on a batch of real images and as many fresh latents; returns this step's values."""
-        latents = keras.random.normal((tf.shape(images)[0], self.latent_dim), seed=self.seed_generator)
+        # A function of the seed and the step alone: a resumed run draws what the uninterrupted one would have drawn.
+        latents = tf.random.stateless_normal(
+            (tf.shape(images)[0], self.latent_dim), seed=tf.stack([self.seed, self.steps_done.value]), alg="philox"
+        )
         logs = self.adversarial_step(images, latents)
+        if self.ema_half_life:
+            self._average(tf.shape(images)[0])
+        self.steps_done.assign_add(1)
         for tracker in self._trackers:
             tracker.update_state(logs[tracker.name])
         return logs
@@ -94,9 +116,9 @@ class DCGAN(keras.Model):
 
         with tf.GradientTape() as d_tape:
             fake_logits = self.discriminator(tf.stop_gradient(fakes), training=True)
-            real_logits, r1 = self._score_reals(images)
+            real_logits, penalty = self._score_reals(images)
             d_loss = _cross_entropy(0.0, fake_logits) + _cross_entropy(1.0, real_logits)
-            d_objective = d_optimizer.scale_loss(d_loss + self.r1_weight * r1)
+            d_objective = d_optimizer.scale_loss(d_loss + penalty)
         d_weights = self.discriminator.trainable_variables
         d_optimizer.apply(d_tape.gradient(d_objective, d_weights), d_weights)
 
@@ -115,18 +137,57 @@ class DCGAN(keras.Model):
             "d_real": tf.reduce_mean(tf.sigmoid(real_logits)),
             "d_fake": tf.reduce_mean(tf.sigmoid(fake_logits)),
         }
-        return logs | {"r1": r1} if self.r1_weight else logs
+        return logs | {"r1": self._r1.value} if self.r1_weight else logs
 
     def _score_reals(self, images):
-        """The discriminator's logits for the reals, and R1 = mean over the batch of |d logit / d image|^2 / 2."""
-        if not self.r1_weight:
+        """The discriminator's logits for the reals, and the penalty of this step, which is 0 between two of them."""
+
+        def plain():
             return self.discriminator(images, training=True), 0.0
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(images)
-            logits = self.discriminator(images, training=True)
-            total = tf.reduce_sum(logits)
-        gradient = tf.cast(tape.gradient(total, images), tf.float32)  # (B, S, S, C)
-        return logits, 0.5 * tf.reduce_mean(tf.reduce_sum(tf.square(gradient), axis=[1, 2, 3]))
+
+        def penalised():
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(images)
+                logits = self.discriminator(images, training=True)
+                total = tf.reduce_sum(logits)
+            gradient = tf.cast(tape.gradient(total, images), tf.float32)  # (B, S, S, C)
+            r1 = 0.5 * tf.reduce_mean(tf.reduce_sum(tf.square(gradient), axis=[1, 2, 3]))
+            self._r1.assign(r1)
+            return logits, self.r1_weight * self.r1_every * r1
+
+        if not self.r1_weight:
+            return plain()
+        if self.r1_every == 1:
+            return penalised()
+        return tf.cond(self.steps_done % self.r1_every == 0, penalised, plain)
+
+    def _average(self, batch_size) -> None:
+        """Moves the averaged generator's weights towards the generator's."""
+        batch_size = tf.cast(batch_size, tf.float32)
+        seen = batch_size * tf.cast(self.steps_done + 1, tf.float32)
+        # Short at first, or the average would keep what the generator was before it had learnt anything.
+        half_life = tf.minimum(float(self.ema_half_life), EMA_RAMP * seen)
+        share = 1.0 - tf.pow(0.5, batch_size / half_life)
+        for average, weight in zip(self.averaged.trainable_variables, self.generator.trainable_variables, strict=True):
+            average.assign_add(share * (weight - average))
+
+    def refresh_averaged(self, batches: int = 16, batch_size: int = 64) -> None:
+        """Recomputes the averaged generator's batch-normalisation statistics: the running ones suit other weights.
+
+        They become the mean of the statistics of `batches` batches of latents, always the same ones. To be called
+        before the average is used, after any training; does nothing where there is no average.
+        """
+        if not self.ema_half_life:
+            return
+        normalisations = [layer for layer in self.averaged.layers if hasattr(layer, "moving_mean")]
+        kept = [layer.momentum for layer in normalisations]
+        for i in range(batches):
+            latents = keras.random.normal((batch_size, self.latent_dim), seed=i)
+            for layer in normalisations:
+                layer.momentum = i / (i + 1)  # a running mean over the batches
+            self.averaged(latents, training=True)
+        for layer, momentum in zip(normalisations, kept, strict=True):
+            layer.momentum = momentum
 
 
 @keras.saving.register_keras_serializable("keras_dcgan")

@@ -108,5 +108,29 @@ def write_loss_figure(path: str | Path, steps: Sequence[float], values: Mapping[
         figure.savefig(temporary, dpi=100)
 
 
+def write_metrics_figure(
+    path: str | Path, steps: Sequence[float], values: Mapping[str, Sequence[float]], floor: float, title: str
+) -> None:
+    """Draws the Fréchet distance with its floor, and the four shares, over the steps, atomically, as PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    figure.suptitle(title)
+    distance, shares = figure.subplots(2, 1, sharex=True)
+    distance.plot(steps, values["frechet_distance"], marker=".", label="samples against real")
+    distance.axhline(floor, linestyle="--", color="grey", label="real against real")
+    distance.set_yscale("log")
+    distance.set_ylabel("Fréchet distance")
+    for name in ("precision", "recall", "density", "coverage"):
+        shares.plot(steps, values[name], marker=".", label=name)
+    shares.set_ylim(bottom=0)
+    shares.set_xlabel("step")
+    for axes in (distance, shares):
+        axes.legend(loc="upper right")
+        axes.grid(alpha=0.3)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=100)
+
+
 def _to_bgr(image: np.ndarray) -> np.ndarray:
     return image if image.shape[-1] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)

@@ -55,6 +55,17 @@ def build_discriminator(width: int = 128, image_size: int = 64, channels: int = 
     return keras.Model(images, logits, name="discriminator")
 
 
+def float32_copy(network: keras.Model) -> keras.Model:
+    """A copy of a functional network, with its own weights, that computes in float32 under any dtype policy."""
+
+    def clone(layer: layers.Layer) -> layers.Layer:
+        return layer.__class__.from_config({**layer.get_config(), "dtype": "float32"})
+
+    copy = keras.models.clone_model(network, clone_function=clone)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
 def _halvings(width: int, image_size: int, channels: int) -> int:
     """How often the image is halved on its way to 4x4 pixels; refuses sizes that the networks do not have."""
     if width < 1:

@@ -1,34 +1,104 @@
-"""One run folder on disk: what lies in it, how it is begun, how a generator is saved and loaded."""
+"""One run folder on disk: what lies in it, its lock, how it is begun, how a generator is saved and loaded."""
 
+import contextlib
+import dataclasses
 import importlib.metadata
 import platform
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_dcgan.config import TrainConfig, write_config
+from keras_dcgan.config import TrainConfig, read_config, write_config
 from keras_dcgan.files import atomic_path
 
 if TYPE_CHECKING:
     import keras
 
+    from keras_dcgan.gan import DCGAN
+
 FORMAT = 1  # of the folder; a later one says how to read this one
 GENERATOR = "generator.keras"
+RAW_GENERATOR = "generator-raw.keras"  # the weights as trained, where generator.keras holds their average
+BEST_GENERATOR = "generator-best.keras"  # the smallest Fréchet distance measured in the run
 DISCRIMINATOR = "discriminator.keras"
+CONFIG = "config.json"
+LOCK = ".lock"
+
+# What a resumed run may change: how long it is, what it writes, how it is executed; nothing that changes the results.
+RESUMABLE = {
+    "data_dir", "epochs", "steps", "jit_compile", "steps_per_execution", "sample_every", "log_every",
+    "checkpoint_every", "tensorboard",
+}  # fmt: skip
 
 
 def check_new(folder: str | Path) -> Path:
     """The path of a folder in which a run can begin: missing or empty. Raises ValueError where it is not."""
     folder = Path(folder)
-    if (folder / "config.json").exists():
-        raise ValueError(f"--run_dir={folder}: holds a run already; give another folder, or remove this one")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if (folder / CONFIG).exists():
+        raise ValueError(
+            f"--run_dir={folder}: holds a run already; add --resume to go on with it, or give another folder"
+        )
+    if folder.exists() and (not folder.is_dir() or any(path.name != LOCK for path in folder.iterdir())):
         raise ValueError(f"--run_dir={folder}: is there already and is no empty folder; give another one")
     return folder
+
+
+def check_resume(folder: str | Path, preset: str, given: dict[str, Any]) -> TrainConfig:
+    """The configuration with which a run goes on: its own, with those of the given settings that may change.
+
+    Args:
+      folder: the run folder.
+      preset: a preset's name, or "auto" where none was asked for.
+      given: the settings on the command line.
+
+    Raises ValueError, naming the setting, for one that would change the results, and where there is no run.
+    """
+    folder = Path(folder)
+    if not (folder / CONFIG).is_file():
+        raise ValueError(f"--resume: {folder} holds no run; leave --resume out to begin one")
+    own = read_config(folder / CONFIG)
+    if preset not in ("auto", own.preset):
+        raise ValueError(f"--preset={preset}: this run began from {own.preset}; begin a new run")
+    if "epochs" in given:
+        given = {"steps": 0, **given}
+    given = {name: value for name, value in given.items() if value != "auto"}  # it was decided when the run began
+    for name, value in given.items():
+        before = getattr(own, name)
+        if value == before:
+            continue
+        if name not in RESUMABLE:
+            raise ValueError(
+                f"--{name}={value}: this run has {before}; it would change the results, so begin a new run"
+            )
+        if name in ("epochs", "steps") and own.decay_fraction:
+            raise ValueError(
+                f"--{name}={value}: this run has {before}, and its learning rates fall with the run's length; "
+                "begin a new run"
+            )
+    return dataclasses.replace(own, **given)
+
+
+@contextlib.contextmanager
+def lock(folder: str | Path) -> Iterator[None]:
+    """Holds a run folder, which is made where it is missing, for this process alone.
+
+    The operating system lets go of the lock when the process ends, however it ends. Raises ValueError where another
+    process holds it, and OSError where the folder cannot be made or written.
+    """
+    import fcntl
+
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with (Path(folder) / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"--run_dir={folder}: another process is training here") from None
+        yield
 
 
 def begin(folder: Path, config: TrainConfig, device: str) -> None:
@@ -41,14 +111,24 @@ def begin(folder: Path, config: TrainConfig, device: str) -> None:
         "versions": _versions(),
         "git_commit": _git_commit(),
     }
-    write_config(folder / "config.json", config, about)
+    write_config(folder / CONFIG, config, about)
 
 
-def save_networks(folder: Path, generator: "keras.Model", discriminator: "keras.Model") -> None:
-    """Writes both networks atomically as `.keras` files."""
-    for network, name in ((generator, GENERATOR), (discriminator, DISCRIMINATOR)):
-        with atomic_path(folder / name) as temporary:
-            network.save(temporary)
+def save_network(path: Path, network: "keras.Model") -> None:
+    """Writes a network atomically as a `.keras` file that computes in float32, whatever it was trained in."""
+    from keras_dcgan.networks import float32_copy
+
+    with atomic_path(path) as temporary:
+        float32_copy(network).save(temporary)
+
+
+def save_networks(folder: Path, gan: "DCGAN") -> None:
+    """Writes the generator that samples, the discriminator and, where the first is an average, the one as trained."""
+    gan.refresh_averaged()
+    save_network(folder / GENERATOR, gan.averaged)
+    save_network(folder / DISCRIMINATOR, gan.discriminator)
+    if gan.averaged is not gan.generator:
+        save_network(folder / RAW_GENERATOR, gan.generator)
 
 
 def load_generator(path: str | Path) -> "keras.Model":

@@ -52,6 +52,8 @@ def test_the_history_has_a_row_of_finite_losses_every_so_many_steps(tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     watcher = callbacks.RunHistory(tmp_path, every=1)
+    watcher.set_model(fit([]))
+    watcher.model.steps_done.assign(0)
     watcher.on_train_begin()
     with pytest.raises(FloatingPointError, match=r"step 1: .*d_loss"):
         watcher.on_train_batch_end(0, {"d_loss": float("nan"), "g_loss": 1.0})

@@ -1,11 +1,13 @@
 import json
 import zipfile
 
+import keras
 import numpy as np
 import pytest
 
 from keras_dcgan import runs
 from keras_dcgan.config import TrainConfig, read_config
+from keras_dcgan.gan import DCGAN
 from keras_dcgan.networks import build_discriminator, build_generator
 
 
@@ -34,7 +36,9 @@ def test_begin_records_settings_versions_and_command(tmp_path):
 
 def test_a_saved_generator_draws_the_same(tmp_path):
     generator = build_generator(2, 16, 1, 5)
-    runs.save_networks(tmp_path, generator, build_discriminator(2, 16, 1))
+    gan = DCGAN(generator, build_discriminator(2, 16, 1))
+    gan.compile(keras.optimizers.Adam(), keras.optimizers.Adam())
+    runs.save_networks(tmp_path, gan)
     latents = runs.draw_latents(3, 5, seed=0)
     for path in (tmp_path, tmp_path / runs.GENERATOR):
         np.testing.assert_array_equal(runs.load_generator(path)(latents), generator(latents))

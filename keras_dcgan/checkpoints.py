@@ -1,0 +1,83 @@
+"""Checkpoints of a run: everything that training depends on, verified before it is believed."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+from absl import logging
+
+from keras_dcgan.files import write_text
+
+if TYPE_CHECKING:
+    from keras_dcgan.gan import DCGAN
+
+
+class Checkpoints:
+    """The last few checkpoints of a run, in a folder of their own.
+
+    A checkpoint is TensorFlow's own (networks, both optimizers, the moving average, the random generator's state, the
+    step) and `step-N.json`, which holds the SHA-256 of its files and is written last: without it there is none.
+
+    Args:
+      folder: where they lie; made when the first is written.
+      gan: the compiled model, whose optimizers are built.
+      keep: how many are kept.
+    """
+
+    def __init__(self, folder: Path, gan: "DCGAN", keep: int = 3):
+        self.folder, self.gan, self.keep = Path(folder), gan, keep
+        self._checkpoint = tf.train.Checkpoint(gan=gan)
+
+    def steps(self) -> list[int]:
+        """The steps of which there are checkpoints, first to last; whether they are sound is not looked at."""
+        names = [path.stem.removeprefix("step-") for path in self.folder.glob("step-*.json")]
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def save(self) -> None:
+        """Writes a checkpoint of this step, then removes the oldest ones. Raises OSError where that fails."""
+        step = int(self.gan.steps_done.numpy())
+        self.folder.mkdir(exist_ok=True)
+        try:
+            self._checkpoint.write(str(self.folder / f"step-{step}"))
+        except tf.errors.OpError as error:  # TensorFlow's names for a full disk, a missing permission and so on
+            self._remove(step)
+            raise OSError(f"{self.folder}: the checkpoint of step {step} cannot be written: {error.message}") from error
+        digests = {path.name: _sha256(path) for path in self._files(step)}
+        write_text(self.folder / f"step-{step}.json", json.dumps({"step": step, "sha256": digests}, indent=2) + "\n")
+        for old in self.steps()[: -self.keep]:
+            self._remove(old)
+
+    def restore(self) -> int:
+        """Brings back the newest sound checkpoint and returns its step; 0, changing nothing, where there is none."""
+        for step in reversed(self.steps()):
+            if problem := self._problem(step):
+                logging.warning("checkpoint of step %d: %s; the one before it is used", step, problem)
+                continue
+            self._checkpoint.read(str(self.folder / f"step-{step}")).assert_consumed()
+            return step
+        return 0
+
+    def _problem(self, step: int) -> str | None:
+        """What is wrong with a checkpoint, by its checksums, or None."""
+        try:
+            digests = json.loads((self.folder / f"step-{step}.json").read_text())["sha256"]
+            if set(digests) != {path.name for path in self._files(step)} or not digests:
+                return "a file is missing"
+            changed = [name for name, digest in digests.items() if _sha256(self.folder / name) != digest]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return f"step-{step}.json cannot be read ({error})"
+        return f"{changed[0]} was cut or altered" if changed else None
+
+    def _files(self, step: int) -> list[Path]:
+        return sorted(self.folder.glob(f"step-{step}.index")) + sorted(self.folder.glob(f"step-{step}.data-*"))
+
+    def _remove(self, step: int) -> None:
+        for path in [self.folder / f"step-{step}.json", *self._files(step)]:
+            path.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

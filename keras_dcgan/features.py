@@ -1,0 +1,180 @@
+"""The networks that turn images into features for `metrics`.
+
+MNIST and Fashion-MNIST have a small classifier of their own, shipped with the package; `train_features` made it.
+Other images go through Keras's InceptionV3, and where its weights cannot be had through a fixed random network, which
+says so in its name.
+"""
+
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from keras import layers
+
+FEATURES = 128
+SIDE = 28  # pixels that the classifiers see
+WEIGHTS = Path(__file__).parent / "weights"
+CHECKSUMS = {  # SHA-256 of the shipped weights
+    "mnist": "8123924e6dcb662a3992b7455ad1795beda56dd8a1065a0f57eeceaf5eac68aa",
+}
+INCEPTION_SIDE = 299
+DOWNLOAD_SECONDS = 10
+
+
+class Extractor:
+    """Turns images into features, with a name that says by what.
+
+    Args:
+      name: what any figure made with these features is labelled with.
+      prepare: uint8 [B, H, W, C] -> what the network takes.
+      network: prepared images -> features [B, D], or (features, logits) where it is a classifier.
+    """
+
+    def __init__(
+        self, name: str, prepare: Callable[[np.ndarray], np.ndarray], network: keras.Model, batch_size: int = 250
+    ):
+        self.name, self.prepare, self.network, self.batch_size = name, prepare, network, batch_size
+        self.is_classifier = len(network.outputs) == 2
+        self._run = tf.function(lambda x: network(x, training=False))
+
+    def __call__(self, images: np.ndarray, progress: Callable[[int], None] | None = None) -> np.ndarray:
+        """Features float32 [N, D] of uint8 [N, H, W, C] of any size, C being 1 or 3; `progress` is told counts."""
+        return self._outputs(images, progress)[0]
+
+    def features_and_classes(
+        self, images: np.ndarray, progress: Callable[[int], None] | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Features as above, and the predicted classes int [N], or None where the network does not classify."""
+        outputs = self._outputs(images, progress)
+        return outputs[0], outputs[1].argmax(axis=1) if self.is_classifier else None
+
+    def _outputs(self, images: np.ndarray, progress: Callable[[int], None] | None) -> list[np.ndarray]:
+        collected = []
+        for start in range(0, len(images), self.batch_size):
+            batch = images[start : start + self.batch_size]
+            padding = [(0, self.batch_size - len(batch)), (0, 0), (0, 0), (0, 0)]  # one shape, one trace
+            outputs = self._run(self.prepare(np.pad(batch, padding)))
+            outputs = outputs if self.is_classifier else [outputs]
+            collected.append([output.numpy()[: len(batch)] for output in outputs])
+            if progress:
+                progress(start + len(batch))
+        return [np.concatenate(parts) for parts in zip(*collected, strict=True)]
+
+
+def load_extractor(dataset: str, cheap: bool = False) -> Extractor:
+    """The features that a data set's figures are made with.
+
+    Args:
+      dataset: "mnist" and "fashion_mnist" have their own classifier; anything else has InceptionV3's features, or
+        those of a random network where its weights cannot be had.
+      cheap: whether it is for use while training: InceptionV3, which is slow on a CPU, is then not tried.
+
+    Raises ValueError where shipped weights are missing or altered.
+    """
+    if dataset in ("mnist", "fashion_mnist"):
+        return Extractor(f"{dataset}-classifier", to_classifier_input, load_classifier(dataset))
+    return random_extractor() if cheap else (inception_extractor() or random_extractor())
+
+
+def to_classifier_input(images: np.ndarray) -> np.ndarray:
+    """The path that pixels take to a classifier: uint8 [N, H, W, C] -> float32 [N, 28, 28, 1] in [0, 1].
+
+    Colour is averaged over the channels; larger images are averaged over areas (64 -> 28 for the default networks).
+    Real images must take the same way round as generated ones: 28 -> 64 -> 28.
+    """
+    grey = images.mean(axis=-1, dtype=np.float32)
+    if grey.shape[1:] != (SIDE, SIDE):
+        grey = np.stack([cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for image in grey])
+    return grey[..., np.newaxis] / np.float32(255)
+
+
+def build_classifier() -> keras.Model:
+    """A small classifier: float32 [N, 28, 28, 1] in [0, 1] -> features [N, 128] and logits [N, 10]."""
+    images = layers.Input((SIDE, SIDE, 1))
+    x = images
+    for filters in (24, 48, 64):
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+        x = layers.BatchNormalization()(x)
+        x = layers.ReLU()(x)
+        x = layers.MaxPooling2D()(x)  # 14, 7, 3
+    x = layers.Dropout(0.4)(layers.Flatten()(x))
+    features = layers.Dense(FEATURES, activation="relu", name="features")(x)
+    logits = layers.Dense(10, name="logits")(layers.Dropout(0.4)(features))
+    return keras.Model(images, [features, logits])
+
+
+def load_classifier(dataset: str) -> keras.Model:
+    """The shipped classifier. Raises ValueError where its file is missing or not the one that was shipped."""
+    path = WEIGHTS / f"{dataset}.npz"
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != CHECKSUMS[dataset]:
+        raise ValueError(f"{path}: missing or altered; get it again from the repository")
+    with np.load(path, allow_pickle=False) as arrays:
+        weights = [arrays[name].astype(np.float32) for name in sorted(arrays.files)]
+    classifier = build_classifier()
+    classifier.set_weights(weights)
+    return classifier
+
+
+def inception_extractor() -> Extractor | None:
+    """InceptionV3's pooled features [N, 2048], or None, with a message, where its weights cannot be had."""
+    import socket
+
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_SECONDS)  # Keras sets none, and a dead host would hang for minutes
+    try:
+        network = keras.applications.InceptionV3(include_top=False, pooling="avg", weights="imagenet")
+    except Exception as error:  # Keras raises many kinds for a host that is not there
+        logging.warning("InceptionV3's weights cannot be had (%s); figures use random features instead.", error)
+        return None
+    finally:
+        socket.setdefaulttimeout(before)
+
+    def prepare(images: np.ndarray) -> np.ndarray:
+        x = tf.image.resize(tf.cast(_coloured(images), tf.float32), (INCEPTION_SIDE, INCEPTION_SIDE))
+        return keras.applications.inception_v3.preprocess_input(x)
+
+    return Extractor("inception-v3", prepare, network, batch_size=50)
+
+
+def random_extractor() -> Extractor:
+    """Features [N, 256] of a fixed random convolutional network at 32x32 (random embeddings: Naeem et al. 2020)."""
+    generator = np.random.default_rng(0)
+    images = layers.Input((32, 32, 3))
+    x = images
+    pooled = []
+    for filters in (64, 64, 128, 128):
+        fan_in = 9 * x.shape[-1]
+        kernel = generator.standard_normal((3, 3, x.shape[-1], filters), np.float32) * np.sqrt(2 / fan_in)
+        x = layers.Conv2D(
+            filters, 3, padding="same", use_bias=False,
+            kernel_initializer=functools.partial(_constant, np.asarray(kernel, np.float32)),
+        )(x)  # fmt: skip
+        x = layers.LeakyReLU(0.2)(x)
+        x = layers.AveragePooling2D()(x)
+        pooled.append(x)
+    corners = layers.Flatten()(pooled[-2])  # (N, 4 * 4 * 128): where things are
+    mix = generator.standard_normal((corners.shape[-1], 256), np.float32) / np.sqrt(corners.shape[-1])
+    features = layers.Dense(256, use_bias=False, kernel_initializer=functools.partial(_constant, mix))(corners)
+    network = keras.Model(images, features)
+
+    def prepare(images: np.ndarray) -> np.ndarray:
+        images = _coloured(images)
+        if images.shape[1:3] != (32, 32):
+            images = np.stack([cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA) for image in images])
+        return images.astype(np.float32) / 127.5 - 1
+
+    return Extractor("random-network (fallback)", prepare, network)
+
+
+def _constant(value: np.ndarray, shape, dtype=None):
+    return tf.constant(value, dtype)
+
+
+def _coloured(images: np.ndarray) -> np.ndarray:
+    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images

@@ -1,0 +1,173 @@
+"""From a configuration to a trained model: builds the run, watches it, and leaves its results in the run folder."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from keras_dcgan import callbacks, datasets, images, pipeline, runs
+from keras_dcgan.checkpoints import Checkpoints
+from keras_dcgan.config import TrainConfig
+from keras_dcgan.gan import DCGAN, ConstantThenLinear
+from keras_dcgan.networks import build_discriminator, build_generator
+from keras_dcgan.quality import SampleQuality
+
+ALARM_SAMPLES = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a run ended: the model, the steps it has behind it, and the signal that stopped it early, or None."""
+
+    gan: DCGAN
+    step: int
+    total_steps: int
+    stopped_by: int | None
+
+
+def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
+    """Trains by a configuration into a run folder, from its start or from its newest sound checkpoint.
+
+    SIGINT and SIGTERM end it after the step in hand, with everything saved. The caller holds the folder's lock.
+    Raises datasets.DatasetUnavailable where the data set cannot be had, ValueError for settings that do not fit the
+    data, FloatingPointError where a loss is not finite (the checkpoints before it stay),
+    tf.errors.ResourceExhaustedError where memory does not suffice, OSError where the folder cannot be written.
+    """
+    folder = Path(folder)
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    config = resolve(config, on_gpu)
+    data = datasets.load_images(config.dataset, config.data_dir or None)
+    if config.shuffle == "once":
+        data = data[np.random.RandomState(1).permutation(len(data))]  # the seed document's own permutation
+    steps_per_epoch = -(-len(data) // config.batch_size)
+    total_steps = config.steps or config.epochs * steps_per_epoch
+    if total_steps % config.steps_per_execution:
+        raise ValueError(
+            f"--steps_per_execution={config.steps_per_execution}: must divide the run's {total_steps} steps; "
+            "give a fitting length as --steps"
+        )
+
+    keras.utils.set_random_seed(config.seed)
+    keras.config.set_dtype_policy(config.precision)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    gan = build(config, total_steps, on_gpu)
+    checkpoints = Checkpoints(folder / "checkpoints", gan)
+    start = checkpoints.restore() if resume else 0
+    if not resume:
+        runs.begin(folder, config, device="GPU" if on_gpu else "CPU")
+    logging.info(
+        "%s: %d images, step %d to %d of batch %d, width %d, %dx%dx%d, into %s", config.dataset, len(data), start,
+        total_steps, config.batch_size, config.width, config.image_size, config.image_size, config.channels, folder,
+    )  # fmt: skip
+    dataset = pipeline.make_dataset(
+        data, config.batch_size, config.image_size, config.channels,
+        shuffle=config.shuffle == "epoch", seed=config.seed, first_step=start,
+    )  # fmt: skip
+    stop = callbacks.StopOnSignal()
+    if start < total_steps:
+        gan.fit(
+            dataset,
+            epochs=1,  # one long one, so that the progress bar tells the time left of the whole run
+            steps_per_epoch=total_steps - start,
+            callbacks=[*watchers(config, folder, data, checkpoints, total_steps, steps_per_epoch), stop],
+            shuffle=False,  # the data set shuffles itself
+            verbose=1 if sys.stdout.isatty() else 0,
+        )
+        runs.save_networks(folder, gan)
+    return Outcome(gan, int(gan.steps_done.numpy()), total_steps, stop.received)
+
+
+def watchers(
+    config: TrainConfig,
+    folder: Path,
+    data: np.ndarray,
+    checkpoints: Checkpoints,
+    total_steps: int,
+    steps_per_epoch: int,
+) -> list[callbacks.StepCounter]:
+    """The callbacks of a run, checkpoints after everything that writes tables."""
+
+    def prepared(count: int) -> np.ndarray:
+        chosen = pipeline.transform(data[:count], config.image_size, config.channels)
+        return images.to_uint8(chosen.numpy())
+
+    tensorboard = folder / "tensorboard" if config.tensorboard else None
+    latents = runs.draw_latents(config.sample_count, config.latent_dim, config.seed)
+    watching = [
+        callbacks.RunHistory(folder, config.log_every, steps_per_epoch, tensorboard),
+        callbacks.SampleGrid(
+            folder / "samples", latents, prepared(config.sample_count), config.sample_every, tensorboard
+        ),
+        callbacks.CollapseAlarm(
+            runs.draw_latents(ALARM_SAMPLES, config.latent_dim, config.seed + 1), prepared(ALARM_SAMPLES)
+        ),
+    ]
+    if config.measure_every:
+        watching.append(
+            SampleQuality(
+                folder, config.dataset, data, config.image_size, config.channels, config.latent_dim,
+                config.measure_every, config.measure_samples, config.seed, tensorboard,
+            )
+        )  # fmt: skip
+    watching.append(callbacks.Checkpointing(checkpoints.save, config.checkpoint_every))
+    if not sys.stdout.isatty():
+        watching.append(callbacks.TextProgress(total_steps))
+    return watching
+
+
+def resolve(config: TrainConfig, on_gpu: bool) -> TrainConfig:
+    """The configuration with `auto` replaced by what it means on this machine; logs what is in force and why."""
+    precision, jit_compile = config.precision, config.jit_compile
+    reasons = [f"--precision={precision}", f"--jit_compile={jit_compile}"]
+    if precision == "auto":
+        fast = _computes_in_bfloat16(on_gpu)
+        precision = "mixed_bfloat16" if fast else "float32"
+        reasons[0] = f"this machine has {'' if fast else 'no '}bfloat16 arithmetic"
+    if jit_compile == "auto":
+        jit_compile = "on" if on_gpu and not config.deterministic else "off"
+        reasons[1] = "a GPU is used" if on_gpu else "oneDNN's convolutions are faster on a CPU"
+        if on_gpu and config.deterministic:
+            reasons[1] = "--deterministic excludes it"
+    logging.info("Precision: %s, because %s. XLA: %s, because %s.", precision, reasons[0], jit_compile, reasons[1])
+    return dataclasses.replace(config, precision=precision, jit_compile=jit_compile)
+
+
+def build(config: TrainConfig, total_steps: int, on_gpu: bool) -> DCGAN:
+    """The compiled model of a resolved configuration whose run takes `total_steps` steps."""
+
+    def adam(rate: float) -> keras.optimizers.Optimizer:
+        schedule = ConstantThenLinear(rate, total_steps, config.decay_fraction) if config.decay_fraction else rate
+        optimizer = keras.optimizers.Adam(schedule, config.beta_1, config.beta_2, epsilon=1e-8)
+        # float16 gradients underflow without scaling; Keras itself would scale one optimizer of the two.
+        return keras.optimizers.LossScaleOptimizer(optimizer) if config.precision == "mixed_float16" else optimizer
+
+    gan = DCGAN(
+        build_generator(config.width, config.image_size, config.channels, config.latent_dim),
+        build_discriminator(config.width, config.image_size, config.channels),
+        seed=config.seed,
+    )
+    gan.compile(
+        adam(config.generator_learning_rate),
+        adam(config.discriminator_learning_rate),
+        r1_weight=config.r1_weight,
+        r1_every=config.r1_every,
+        ema_half_life=config.ema_half_life,
+        jit_compile=config.jit_compile == "on",
+        steps_per_execution=config.steps_per_execution,
+    )
+    return gan
+
+
+def _computes_in_bfloat16(on_gpu: bool) -> bool:
+    if on_gpu:
+        details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
+        return details.get("compute_capability", (0, 0)) >= (8, 0)
+    try:
+        return any(flag in Path("/proc/cpuinfo").read_text() for flag in ("avx512_bf16", "amx_bf16"))
+    except OSError:
+        return False
