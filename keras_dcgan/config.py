@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_dcgan.files import write_text
 
+CHOICES_OF_DATASET = ("mnist", "fashion_mnist", "cifar10")
 IMAGE_SIZES = (16, 32, 64, 128, 256)
 
 
@@ -24,7 +25,7 @@ class TrainConfig:
 
     preset: str = _knob("tutorial", "Recipe", "the preset that these values started from")
     # Data
-    dataset: str = _knob("mnist", "Data", "what to train on", choices=("mnist", "fashion_mnist", "cifar10"))
+    dataset: str = _knob("mnist", "Data", "what to train on", choices=CHOICES_OF_DATASET)
     data_dir: str = _knob("", "Data", "folder that already holds the data set's files (IDX, gzipped or not)")
     image_size: int = _knob(64, "Data", "height and width that the networks see, in pixels", choices=IMAGE_SIZES)
     channels: int = _knob(3, "Data", "1 for grey, 3 for colour; grey images are copied to three", choices=(1, 3))

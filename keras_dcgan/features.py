@@ -5,7 +5,6 @@ Other images go through Keras's InceptionV3, and where its weights cannot be had
 says so in its name.
 """
 
-import functools
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -147,21 +146,17 @@ def random_extractor() -> Extractor:
     generator = np.random.default_rng(0)
     images = layers.Input((32, 32, 3))
     x = images
-    pooled = []
-    for filters in (64, 64, 128, 128):
-        fan_in = 9 * x.shape[-1]
-        kernel = generator.standard_normal((3, 3, x.shape[-1], filters), np.float32) * np.sqrt(2 / fan_in)
-        x = layers.Conv2D(
-            filters, 3, padding="same", use_bias=False,
-            kernel_initializer=functools.partial(_constant, np.asarray(kernel, np.float32)),
-        )(x)  # fmt: skip
-        x = layers.LeakyReLU(0.2)(x)
-        x = layers.AveragePooling2D()(x)
-        pooled.append(x)
-    corners = layers.Flatten()(pooled[-2])  # (N, 4 * 4 * 128): where things are
-    mix = generator.standard_normal((corners.shape[-1], 256), np.float32) / np.sqrt(corners.shape[-1])
-    features = layers.Dense(256, use_bias=False, kernel_initializer=functools.partial(_constant, mix))(corners)
+    kernels = []
+    for filters in (64, 128, 128):
+        scale = np.sqrt(2 / (9 * x.shape[-1]))  # keeps the variance from layer to layer (He et al. 2015)
+        kernels.append(scale * generator.standard_normal((3, 3, x.shape[-1], filters), np.float32))
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+        x = layers.AveragePooling2D(2)(layers.LeakyReLU(0.2)(x))  # 16, 8, 4
+    x = layers.Flatten()(x)
+    kernels.append(generator.standard_normal((x.shape[-1], 256), np.float32) / np.sqrt(x.shape[-1]))
+    features = layers.Dense(256, use_bias=False)(x)
     network = keras.Model(images, features)
+    network.set_weights(kernels)
 
     def prepare(images: np.ndarray) -> np.ndarray:
         images = _coloured(images)
@@ -170,10 +165,6 @@ def random_extractor() -> Extractor:
         return images.astype(np.float32) / 127.5 - 1
 
     return Extractor("random-network (fallback)", prepare, network)
-
-
-def _constant(value: np.ndarray, shape, dtype=None):
-    return tf.constant(value, dtype)
 
 
 def _coloured(images: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ GENERATOR = "generator.keras"
 RAW_GENERATOR = "generator-raw.keras"  # the weights as trained, where generator.keras holds their average
 BEST_GENERATOR = "generator-best.keras"  # the smallest Fréchet distance measured in the run
 DISCRIMINATOR = "discriminator.keras"
+GENERATORS = {"last": GENERATOR, "best": BEST_GENERATOR, "raw": RAW_GENERATOR}
 CONFIG = "config.json"
 LOCK = ".lock"
 
@@ -108,7 +109,7 @@ def begin(folder: Path, config: TrainConfig, device: str) -> None:
         "format": FORMAT,
         "command": sys.argv,
         "device": device,
-        "versions": _versions(),
+        "versions": versions(),
         "git_commit": _git_commit(),
     }
     write_config(folder / CONFIG, config, about)
@@ -131,8 +132,8 @@ def save_networks(folder: Path, gan: "DCGAN") -> None:
         save_network(folder / RAW_GENERATOR, gan.generator)
 
 
-def load_generator(path: str | Path) -> "keras.Model":
-    """Loads the generator of a run folder or of a `.keras` file.
+def load_generator(path: str | Path, which: str = "last") -> "keras.Model":
+    """Loads a generator of a run folder ("last", "best" or "raw": `GENERATORS`), or the one in a `.keras` file.
 
     Nothing in the file is executed or unpickled: Keras's safe mode is on. Raises ValueError, naming the file, where it
     is missing, cut, or no generator.
@@ -140,7 +141,7 @@ def load_generator(path: str | Path) -> "keras.Model":
     import keras
 
     path = Path(path)
-    file = path / GENERATOR if path.is_dir() else path
+    file = path / GENERATORS[which] if path.is_dir() else path
     if not file.is_file():
         raise ValueError(f"{file}: no such file; a run writes it when it ends")
     if not zipfile.is_zipfile(file):
@@ -160,7 +161,8 @@ def draw_latents(count: int, latent_dim: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((count, latent_dim), dtype=np.float32)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """The releases of Python and of the libraries that results depend on."""
     packages = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "opencv-python-headless")
     found: dict[str, str] = {"python": platform.python_version()}
     for package in packages:

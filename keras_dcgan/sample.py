@@ -21,6 +21,7 @@ STEPS_BETWEEN = 24  # frames from one latent to the next
 def define_flags() -> None:
     """The flags of this command."""
     flags.DEFINE_string("run_dir", None, "run folder that holds generator.keras")
+    flags.DEFINE_enum("which", "last", list(runs.GENERATORS), "which generator of the run folder")
     flags.DEFINE_string("generator", None, "a .keras file, instead of --run_dir")
     flags.DEFINE_integer("count", 64, "how many pictures", lower_bound=1, upper_bound=1_000_000)
     flags.DEFINE_integer("seed", 0, "seed of the latents", lower_bound=0)
@@ -38,7 +39,7 @@ def main() -> None:
     if given.interpolate and Path(given.interpolate).suffix.lower() not in (".gif", ".mp4"):
         raise cli.UserError(f"--interpolate={given.interpolate}: must end in .gif or .mp4")
     try:
-        generator = runs.load_generator(given.run_dir or given.generator)
+        generator = runs.load_generator(given.run_dir or given.generator, given.which)
         if given.out:
             latents = runs.draw_latents(given.count, generator.input_shape[-1], given.seed)
             write_pictures(given.out, images.to_uint8(generator.predict(latents, batch_size=64, verbose=0)))
@@ -85,4 +86,4 @@ def _make_parent(path: Path) -> None:
 
 if __name__ == "__main__":
     define_flags()
-    cli.run(main, USAGE, ["run_dir", "generator", "count", "seed", "out", "interpolate"])
+    cli.run(main, USAGE, ["run_dir", "which", "generator", "count", "seed", "out", "interpolate"])

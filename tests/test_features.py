@@ -1,0 +1,62 @@
+import cv2
+import numpy as np
+import pytest
+
+from keras_dcgan import datasets, features, quality
+
+
+def test_pixels_reach_the_classifier_by_area():
+    picture = np.random.default_rng(0).integers(0, 256, (1, 56, 56, 1), np.uint8)
+    prepared = features.to_classifier_input(picture)
+    expected = picture[0, :, :, 0].reshape(28, 2, 28, 2).mean(axis=(1, 3)) / 255
+    assert prepared.shape == (1, 28, 28, 1) and prepared.dtype == np.float32
+    np.testing.assert_allclose(prepared[0, :, :, 0], expected, atol=1e-6)
+    grey_as_colour = np.repeat(picture, 3, axis=-1)
+    np.testing.assert_allclose(features.to_classifier_input(grey_as_colour), prepared, atol=1e-6)
+
+
+def test_the_mnist_classifier_knows_test_digits_on_both_paths(mnist):
+    extractor = features.load_extractor("mnist")
+    labels = datasets.load_labels("mnist")[60_000:62_000]
+    direct, classes = extractor.features_and_classes(mnist[60_000:62_000])
+    assert direct.shape == (2000, features.FEATURES) and direct.dtype == np.float32
+    assert (classes == labels).mean() >= 0.985  # of the first 2,000; 0.9936 of all 10,000
+    _, enlarged = extractor.features_and_classes(quality.as_generated(mnist[60_000:62_000], 64, 3))
+    assert (enlarged == labels).mean() >= 0.98
+
+
+def test_features_do_not_depend_on_how_images_are_batched(mnist):
+    extractor = features.load_extractor("mnist")
+    np.testing.assert_allclose(extractor(mnist[:300])[250:], extractor(mnist[250:300]), atol=1e-5)
+
+
+def test_shipped_weights_are_small_and_altered_ones_are_refused(monkeypatch, tmp_path):
+    for name in features.CHECKSUMS:
+        assert (features.WEIGHTS / f"{name}.npz").stat().st_size < 1_000_000
+        features.load_classifier(name)
+    data = (features.WEIGHTS / "mnist.npz").read_bytes()
+    (tmp_path / "mnist.npz").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    monkeypatch.setattr(features, "WEIGHTS", tmp_path)
+    with pytest.raises(ValueError, match="missing or altered"):
+        features.load_classifier("mnist")
+
+
+def test_the_fallback_says_so_and_tells_noise_from_pictures():
+    extractor = features.random_extractor()
+    assert "fallback" in extractor.name
+    generator = np.random.default_rng(0)
+    noise = generator.integers(0, 256, (64, 32, 32, 3), np.uint8)
+    smooth = np.stack([cv2.GaussianBlur(picture, (0, 0), 4) for picture in noise])
+    a, b, c = extractor(noise[:32]), extractor(noise[32:]), extractor(smooth[:32])
+    assert a.shape == (32, 256)
+    assert np.linalg.norm(a.mean(0) - c.mean(0)) > 3 * np.linalg.norm(a.mean(0) - b.mean(0))
+    np.testing.assert_array_equal(features.random_extractor()(noise[:2]), extractor(noise[:2]))
+
+
+def test_without_inceptions_weights_there_is_a_message_and_a_named_fallback(monkeypatch, caplog):
+    def unreachable(**_):
+        raise OSError("no such host")
+
+    monkeypatch.setattr(features.keras.applications, "InceptionV3", unreachable)
+    assert "fallback" in features.load_extractor("cifar10").name
+    assert "cannot be had" in caplog.text
