@@ -47,7 +47,7 @@ def main() -> None:
     try:
         config = read_config(Path(given.run_dir) / runs.CONFIG) if given.run_dir else None
         generator = runs.load_generator(given.run_dir or given.generator, given.which)
-        dataset = given.dataset or config.dataset
+        dataset = given.dataset or (config.dataset if config else "")
         data_dir = given.data_dir or (config.data_dir if config else "")
     except FileNotFoundError as error:
         raise cli.UserError(f"--run_dir={given.run_dir}: holds no run ({runs.CONFIG} is missing)") from error

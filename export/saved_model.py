@@ -1,0 +1,44 @@
+"""The generator as a SavedModel: latents to images, and a seed to finished pictures, for any batch size."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from export import rng
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+
+def write_saved_model(generator: "keras.Model", folder: Path) -> None:
+    """Writes a SavedModel that plain `tf.saved_model.load` reads, without Keras.
+
+    Signatures:
+      serving_default: latents float32 [N, Z] -> images float32 [N, S, S, C] in [-1, 1].
+      sample: seed int32 [], count int32 [] -> pictures uint8 [count, S, S, C]; number i is the picture that the
+        `.tflite` files draw for [seed, i].
+    """
+    import keras
+    import tensorflow as tf
+
+    latent_dim = generator.input_shape[-1]
+
+    def generate(latents):
+        return {"images": generator(latents, training=False)}
+
+    def sample(seed, count):
+        latents = rng.draw_latents_graph(seed, tf.range(count), latent_dim)
+        return {"pictures": to_uint8_graph(generator(latents, training=False))}
+
+    archive = keras.export.ExportArchive()
+    archive.track(generator)
+    archive.add_endpoint("serving_default", generate, [tf.TensorSpec((None, latent_dim), tf.float32, "latents")])
+    archive.add_endpoint("sample", sample, [tf.TensorSpec((), tf.int32, name) for name in ("seed", "count")])
+    archive.write_out(str(folder), verbose=False)
+
+
+def to_uint8_graph(images: "tf.Tensor") -> "tf.Tensor":
+    """`keras_dcgan.images.to_uint8` as a graph: float32 in [-1, 1] -> uint8, rounded and clipped."""
+    import tensorflow as tf
+
+    return tf.cast(tf.clip_by_value(tf.round((images + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
