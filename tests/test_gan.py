@@ -203,3 +203,77 @@ def test_the_learning_rate_stays_then_falls_to_zero():
         assert float(schedule(step)) == pytest.approx(rate)
     again = ConstantThenLinear.from_config(schedule.get_config())
     assert float(again(75)) == pytest.approx(0.1)
+
+
+def test_a_penalty_every_kth_step_is_k_times_as_strong():
+    images = keras.Input((16, 16, 1))
+    kernels = {}
+    for every in (1, 2):
+        keras.utils.set_random_seed(0)
+        linear = keras.Model(images, keras.layers.Dense(1)(keras.layers.Flatten()(images)))
+        gan = DCGAN(build_generator(2, 16, 1, 5), linear)
+        gan.compile(adam(), keras.optimizers.SGD(1e-3), r1_weight=5.0, r1_every=every)
+        plain = keras.models.clone_model(linear)
+        plain.set_weights(linear.get_weights())
+        start = linear.layers[-1].kernel.numpy()
+        gan.steps_done.assign(1)
+        gan.adversarial_step(reals(), latents())  # with r1_every=2 this one has no penalty
+        first = linear.layers[-1].kernel.numpy()
+        linear.set_weights(plain.get_weights())
+        gan.steps_done.assign(2)
+        gan.adversarial_step(reals(), latents())
+        kernels[every] = (first - start, linear.layers[-1].kernel.numpy() - start, start)
+    # The two steps differ by the penalty's gradient alone, which for a linear discriminator is weight * kernel.
+    penalty = 1e-3 * 5.0 * kernels[1][2]
+    np.testing.assert_allclose(kernels[2][0] - kernels[1][0], penalty, rtol=0.02, atol=2e-6)
+    np.testing.assert_allclose(kernels[2][1] - kernels[1][1], -penalty, rtol=0.02, atol=2e-6)
+
+
+def test_the_average_follows_the_generator_with_its_half_life():
+    gan = small_gan(ema_half_life=8.0)
+    gan.steps_done.assign(10**6)  # long past the ramp
+    before = [variable.numpy() for variable in gan.averaged.trainable_variables]
+    gan.train_step(reals())  # four images: half a half-life
+    for old, average, weight in zip(
+        before, gan.averaged.trainable_variables, gan.generator.trainable_variables, strict=True
+    ):
+        np.testing.assert_allclose(average.numpy(), old + (1 - 0.5**0.5) * (weight.numpy() - old), atol=1e-6)
+
+
+def test_without_an_average_the_generator_itself_samples():
+    gan = small_gan()
+    assert gan.averaged is gan.generator
+
+
+def test_recomputed_statistics_are_those_of_the_averages_own_activations():
+    gan = small_gan(ema_half_life=100.0)
+    gan.fit(tf.data.Dataset.from_tensors(reals()).repeat(), steps_per_epoch=5, shuffle=False, verbose=0)
+    gan.refresh_averaged(batches=3, batch_size=50)
+    batches = [keras.random.normal((50, 5), seed=i) for i in range(3)]
+    first = keras.Model(gan.averaged.input, gan.averaged.get_layer("g1").output)
+    activations = [first(batch).numpy() for batch in batches]
+    layer = gan.averaged.get_layer("gbn1")
+    np.testing.assert_allclose(layer.moving_mean, np.mean([a.mean((0, 1, 2)) for a in activations], 0), atol=1e-6)
+    np.testing.assert_allclose(layer.moving_variance, np.mean([a.var((0, 1, 2)) for a in activations], 0), atol=1e-6)
+    assert layer.momentum == 0.9
+    once = [variable.numpy() for variable in gan.averaged.variables]
+    gan.refresh_averaged(batches=3, batch_size=50)
+    for a, b in zip(once, gan.averaged.variables, strict=True):
+        np.testing.assert_array_equal(a, b.numpy())
+
+
+def test_latents_are_a_function_of_seed_and_step(monkeypatch):
+    def drawn(seed: int, step: int) -> np.ndarray:
+        gan = DCGAN(build_generator(2, 16, 1, 5), build_discriminator(2, 16, 1), seed=seed)
+        gan.compile(adam(), adam())
+        gan.steps_done.assign(step)
+        seen = []
+        step_ = gan.adversarial_step
+        monkeypatch.setattr(gan, "adversarial_step", lambda images, z: seen.append(z.numpy()) or step_(images, z))
+        gan.train_step(reals(50))
+        return seen[0]
+
+    first = drawn(1, 7)
+    np.testing.assert_array_equal(first, drawn(1, 7))
+    assert abs(first.mean()) < 0.3 and abs(first.std() - 1) < 0.2
+    assert np.any(first != drawn(1, 8)) and np.any(first != drawn(2, 7))

@@ -1,0 +1,86 @@
+import csv
+import logging as standard_logging
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_dcgan import callbacks, quality, runs
+from keras_dcgan.gan import DCGAN
+from keras_dcgan.networks import build_discriminator, build_generator
+
+
+def make() -> DCGAN:
+    gan = DCGAN(build_generator(2, 16, 1, 5), build_discriminator(2, 16, 1))
+    gan.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3), ema_half_life=100.0)
+    return gan
+
+
+def test_quality_is_measured_kept_and_drawn(tmp_path, digits, caplog):
+    gan = make()
+    watcher = quality.SampleQuality(
+        tmp_path, "mnist", digits, 16, 1, latent_dim=5, every=4, samples=20, seed=0, tensorboard=None
+    )
+    with caplog.at_level(standard_logging.INFO, logger="absl"):
+        gan.fit(
+            tf.data.Dataset.from_tensors(tf.zeros((4, 16, 16, 1))).repeat(),
+            steps_per_epoch=10, callbacks=[watcher], shuffle=False, verbose=0,
+        )  # fmt: skip
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
+    assert [row["step"] for row in rows] == ["4", "8", "10"]
+    assert set(rows[0]) == {"step", "frechet_distance", "precision", "recall", "density", "coverage"}
+    assert cv2.imread(str(tmp_path / "metrics.png")).std() > 5
+    assert "real against real" in caplog.text and "mnist-classifier" in caplog.text
+    distances = [float(row["frechet_distance"]) for row in rows]
+    best = runs.load_generator(tmp_path, "best")
+    if distances[-1] == min(distances):
+        np.testing.assert_array_equal(best(np.ones((1, 5))), gan.averaged(np.ones((1, 5))))
+    else:
+        assert np.any(np.asarray(best(np.ones((1, 5)))) != np.asarray(gan.averaged(np.ones((1, 5)))))
+
+
+@pytest.mark.parametrize("constant, raised", [(True, True), (False, False)])
+def test_the_alarm_is_raised_when_the_discriminator_has_won_and_samples_are_alike(digits, caplog, constant, raised):
+    gan = make()
+    if constant:
+        for weight in gan.generator.trainable_variables:
+            weight.assign(tf.zeros_like(weight))
+    reals = digits if constant else digits // 64  # an untrained generator differs a little from image to image
+    alarm = callbacks.CollapseAlarm(runs.draw_latents(16, 5, 0), quality.as_generated(reals, 16, 1), every=10)
+    alarm.set_model(gan)
+    alarm.on_train_begin()
+    alarm.on_epoch_begin(0)
+    alarm.least_spread = alarm.least_spread if constant else 0.0
+    for batch in range(60):
+        alarm.on_train_batch_end(batch, {"d_loss": 0.001})
+    assert alarm.raised == raised
+    assert caplog.text.count("has collapsed") == int(raised)
+
+
+def test_the_alarm_is_silent_while_the_loss_is_healthy(digits):
+    gan = make()
+    alarm = callbacks.CollapseAlarm(runs.draw_latents(16, 5, 0), quality.as_generated(digits, 16, 1), every=1)
+    alarm.set_model(gan)
+    alarm.on_train_begin()
+    alarm.on_epoch_begin(0)
+    for batch, loss in enumerate([0.01, 0.01, 0.6, 0.01, 0.01, 0.6]):
+        alarm.on_train_batch_end(batch, {"d_loss": loss})
+    assert not alarm.raised
+
+
+def test_a_table_continues_with_the_same_bytes(tmp_path):
+    whole, part = callbacks.Table(tmp_path / "whole.csv", 0), callbacks.Table(tmp_path / "part.csv", 0)
+    rows = [{"step": step, "loss": 0.1 * step + 1e-9, "share": 1 / (step + 3)} for step in range(1, 6)]
+    for row in rows:
+        whole.add(dict(row))
+    for row in rows[:4]:
+        part.add(dict(row))
+    with (tmp_path / "part.csv").open("a") as file:
+        file.write("5,0.5")  # cut by a kill
+    resumed = callbacks.Table(tmp_path / "part.csv", up_to_step=3)
+    assert [row["step"] for row in resumed.rows] == [1, 2, 3]
+    for row in rows[3:]:
+        resumed.add(dict(row))
+    assert (tmp_path / "part.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
