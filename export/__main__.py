@@ -53,13 +53,15 @@ def main() -> None:
 
     try:
         if given.verify_only:
-            wrong = build.verify(Path(given.out))
+            wrong = build.check_again(Path(given.out))
         else:
             source = build.find_generator(given.run_dir, given.which) if given.run_dir else Path(given.generator)
             chosen = [name for name in FORMATS if name in given.formats]
             wrong = build.export(source, Path(given.out), chosen, given.samples)
     except ValueError as error:
         raise cli.UserError(str(error)) from error
+    except build.ExportFailed as error:
+        raise cli.Fault(str(error)) from error
     if wrong:
         raise cli.Fault("; ".join(wrong))
 

@@ -1,17 +1,21 @@
 """The export from beginning to end: finds the generator, writes the files, checks them, records what was found."""
 
+import contextlib
 import datetime
 import importlib.metadata
+import importlib.util
 import json
-import os
 import platform
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from absl import logging
 
-from export import card, folder, rng, tflite, verify
+from export import card, folder, pictures, rng, tflite, verify
+from export.saved_model import write_saved_model
 from keras_dcgan import __version__, runs
 from keras_dcgan.config import TrainConfig, read_config
 
@@ -21,8 +25,12 @@ if TYPE_CHECKING:
 FORMAT = 1  # of export.json and of the metadata in the files
 NAME = "keras-dcgan-generator"
 PARITY_SEED, PARITY_SAMPLES = 0, 16
-SHEET_COLUMNS = 12
+SHEET, SHEET_COLUMNS = "contact_sheet.png", 12
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "ai-edge-litert", "ai-edge-quantizer", "numpy")
+
+
+class ExportFailed(Exception):
+    """No file of an export passed its checks."""
 
 
 def find_generator(run_dir: str | Path, which: str | None) -> Path:
@@ -36,7 +44,9 @@ def find_generator(run_dir: str | Path, which: str | None) -> Path:
     path = run_dir / runs.GENERATORS[which]
     if not path.is_file():
         others = [f"--which={name}" for name, file in runs.GENERATORS.items() if (run_dir / file).is_file()]
-        raise ValueError(f"{path}: no such file; " + (f"there is {', '.join(others)}" if others else "is it a run folder?"))
+        raise ValueError(
+            f"{path}: no such file; " + (f"there is {', '.join(others)}" if others else "not a run folder?")
+        )
     return path
 
 
@@ -46,15 +56,14 @@ def export(source: Path, out: Path, formats: list[str], samples: int) -> list[st
     Args:
       source: the file; a run's `config.json` and `metrics.json` beside it are quoted.
       out: the folder, which is replaced in one step.
-      formats: of `verify.LIMITS`, in the order of the table.
+      formats: keys of `verify.LIMITS`.
       samples: pictures for the Fréchet distances; 0: they are not measured.
 
-    Raises ValueError where there is no generator or `out` cannot be taken, and RuntimeError where no file passed.
+    Raises ValueError where there is no generator or `out` cannot be taken, and ExportFailed where no file passed;
+    `out` is then as it was.
     """
-    from keras_dcgan.networks import float32_copy
-
     folder.check_place(out)
-    generator = float32_copy(runs.load_generator(source))  # a mixed policy's casts have no place in the files
+    generator = load(source)
     config = read_config(source.parent / runs.CONFIG) if (source.parent / runs.CONFIG).is_file() else None
     record = describe(source, generator, config)
     with folder.built_beside(out) as work:
@@ -63,28 +72,76 @@ def export(source: Path, out: Path, formats: list[str], samples: int) -> list[st
         verify.write_parity(work / verify.PARITY, latents, expected)
         write_files(generator, work, formats, record["model"])
         rows, drawn = check(work, formats)
+        passed = [row for row in rows if not row["problems"]]
         failed = [row for row in rows if row["problems"]]
         for row in failed:
-            remove(work / row["file"])
-        if len(failed) == len(rows):
+            _remove(work / row["file"])
+        if not passed:
             print(verify.table(rows))
-            raise RuntimeError(f"no file passed; {out} is as it was")
-        passed = [row for row in rows if not row["problems"]]
-        write_sheet(work, expected, {row["file"]: drawn[row["kind"]] for row in passed})
+            raise ExportFailed(f"no file passed its checks; {out} is as it was")
+        pictures.write_contact_sheet(
+            work / SHEET,
+            {name: images[:SHEET_COLUMNS] for name, images in {"Keras": expected, **drawn}.items()
+             if name == "Keras" or name in [row["kind"] for row in passed]},
+        )  # fmt: skip
         if samples and config:
             add_frechet(record, config, generator, work, passed, samples)
         record["files"] = passed
-        finish(work, record)
+        (work / card.README).write_text(card.render(record, folder.checksums(work)), encoding="utf-8")
+        record["sha256"] = folder.checksums(work)
+        (work / folder.RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(verify.table(rows))
-    print(f"Wrote {out}: {', '.join(row['file'] for row in passed)}, with README.md and contact_sheet.png")
+    if "frechet" in record:
+        print(card.describe_frechet(record["frechet"]))
+    print(f"Wrote {out}: {', '.join(row['file'] for row in passed)}, and {card.README}, {SHEET}, {folder.RECORD}")
     return [f"{row['file']} is left out: {'; '.join(row['problems'])}" for row in failed]
+
+
+def load(source: Path) -> "keras.Model":
+    """Loads a `.keras` generator as one that computes in float32: a mixed policy's casts have no place in the files."""
+    from keras_dcgan.networks import float32_copy
+
+    return float32_copy(runs.load_generator(source))
+
+
+def describe(source: Path, generator: "keras.Model", config: TrainConfig | None) -> dict[str, Any]:
+    """The record of an export, before its files: where the generator is from, and the metadata that each file gets."""
+    size, channels = generator.output_shape[-2:]
+    digest = folder.sha256(source)
+    versions = {"python": platform.python_version(), "keras_dcgan": __version__}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    metrics = source.parent / "metrics.json"
+    return {
+        "format": FORMAT,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "source": {"file": str(source), "sha256": digest, "parameters": generator.count_params()},
+        "versions": versions,
+        "config": config.to_dict() if config else None,
+        "metrics": json.loads(metrics.read_text(encoding="utf-8")) if metrics.is_file() else None,
+        "model": {
+            "name": NAME,
+            "format": FORMAT,
+            "version": __version__,
+            "trained_on": config.dataset if config else None,
+            "latent_dim": generator.input_shape[-1],
+            "image_size": size,
+            "channels": channels,
+            "signatures": {
+                "generate": "latents float32 [1, Z] from N(0, 1) -> images float32 [1, S, S, C], -1 black to 1 white",
+                "sample": "seed int32 [2] (seed, index) -> picture uint8 [1, S, S, C], 0 black to 255 white",
+                "latents": "seed int32 [2] (seed, index) -> latents float32 [1, Z], those that sample draws from",
+            },
+            "random_numbers": "threefry2x32-20 with key (seed, index), Box-Muller on 24 bits",
+            "generator_sha256": digest,
+        },
+    }
 
 
 def write_files(generator: "keras.Model", work: Path, formats: list[str], metadata: dict[str, Any]) -> None:
     """Writes the formats asked for into a folder."""
     if verify.SAVED_MODEL in formats:
-        from export.saved_model import write_saved_model
-
         write_saved_model(generator, work / verify.SAVED_MODEL)
     kinds = [kind for kind in formats if kind in tflite.FILES]
     whole = tflite.convert(generator) if kinds else b""
@@ -94,7 +151,7 @@ def write_files(generator: "keras.Model", work: Path, formats: list[str], metada
 
 
 def check(work: Path, formats: list[str]) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
-    """Checks the files of a folder: a row of measurements for each format, and the images of those that run."""
+    """Checks the files of a folder: a row of measurements for each format, and by format the images it drew."""
     rows, drawn = [], {}
     with tempfile.TemporaryDirectory() as scratch:
         for kind in formats:
@@ -105,10 +162,49 @@ def check(work: Path, formats: list[str]) -> tuple[list[dict[str, Any]], dict[st
     return rows, drawn
 
 
-def verify_folder_names(record: dict[str, Any]) -> list[str]:
-    """The formats that an export's record lists."""
-    return [row["kind"] for row in record["files"]]
+def add_frechet(
+    record: dict[str, Any], config: TrainConfig, generator: "keras.Model", work: Path, rows: list[dict[str, Any]],
+    samples: int,
+) -> None:  # fmt: skip
+    """Adds what quantising costs in Fréchet distance to the record and to the files' rows, where it can be told."""
+    files = {row["kind"]: work / row["file"] for row in rows if row["kind"] in tflite.FILES}
+    measured = pictures.frechet_distances(config, generator, files, samples, logging.info)
+    if measured:
+        name, distances = measured
+        record["frechet"] = {"features": name, "samples": samples, **distances}
+        for row in rows:
+            if row["kind"] in distances:
+                row["frechet_distance"] = distances[row["kind"]]
 
 
-def verify_(out: Path) -> list[str]:
-    raise NotImplementedError
+def check_again(out: Path) -> list[str]:
+    """Checks an exported folder once more, prints the table, and returns what is wrong; nothing is changed.
+
+    Needs TensorFlow for the SavedModel alone, which is passed over where there is none. Raises ValueError where `out`
+    holds no export.
+    """
+    try:
+        record = json.loads((out / folder.RECORD).read_text(encoding="utf-8"))
+        formats, recorded = [row["kind"] for row in record["files"]], dict(record["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"--out={out}: holds no export: {error}") from error
+    present = folder.checksums(out)
+    wrong = [
+        f"{name} {'is not the file that was exported' if name in present else 'is missing'}"
+        for name, digest in recorded.items()
+        if present.get(name) != digest
+    ]
+    if verify.PARITY not in present:
+        return wrong
+    if importlib.util.find_spec("tensorflow") is None:
+        formats = [kind for kind in formats if kind != verify.SAVED_MODEL]
+    rows, _ = check(out, formats)
+    print(verify.table(rows))
+    return wrong + [f"{row['file']}: {'; '.join(row['problems'])}" for row in rows if row["problems"]]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export import rng
+from export.quiet import quiet
 
 if TYPE_CHECKING:
     import keras
@@ -30,11 +31,11 @@ def write_saved_model(generator: "keras.Model", folder: Path) -> None:
         latents = rng.draw_latents_graph(seed, tf.range(count), latent_dim)
         return {"pictures": to_uint8_graph(generator(latents, training=False))}
 
-    archive = keras.export.ExportArchive()
-    archive.track(generator)
+    archive = keras.export.ExportArchive()  # without track(), which would store each weight a second time
     archive.add_endpoint("serving_default", generate, [tf.TensorSpec((None, latent_dim), tf.float32, "latents")])
     archive.add_endpoint("sample", sample, [tf.TensorSpec((), tf.int32, name) for name in ("seed", "count")])
-    archive.write_out(str(folder), verbose=False)
+    with quiet():
+        archive.write_out(str(folder), verbose=False)
 
 
 def to_uint8_graph(images: "tf.Tensor") -> "tf.Tensor":

@@ -11,21 +11,18 @@ The runtime keeps one packed copy of the weights per signature that convolves, u
 picture of `sample` to another.
 """
 
-import contextlib
-import io
 import json
 import os
-import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from export import rng
+from export.quiet import quiet
 from export.saved_model import to_uint8_graph
 
 if TYPE_CHECKING:
@@ -56,7 +53,6 @@ def convert(generator: "keras.Model") -> bytes:
     latents = [tf.TensorSpec((1, latent_dim), tf.float32, "latents")]
     seed = [tf.TensorSpec((2,), tf.int32, "seed")]
     archive = keras.export.ExportArchive()
-    archive.track(generator)
     archive.add_endpoint("generate", lambda latents: {"images": generator(latents, training=False)}, latents)
     archive.add_endpoint(
         "sample", lambda seed: {"picture": to_uint8_graph(generator(draw(seed), training=False))}, seed
@@ -136,22 +132,3 @@ def write_model(path: Path, model: bytes, metadata: dict[str, Any]) -> None:
     with zipfile.ZipFile(path, "a") as archive:
         entry = zipfile.ZipInfo(METADATA)  # of a fixed date: the same model gives the same bytes
         archive.writestr(entry, json.dumps(metadata, indent=2, ensure_ascii=False) + "\n")
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Holds back what libraries write to stderr, progress bars and start-up notes; shown if the block raises."""
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
-        saved = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            with contextlib.redirect_stderr(io.TextIOWrapper(os.fdopen(os.dup(2), "wb"), write_through=True)):
-                yield
-        except Exception:
-            held.seek(0)
-            os.write(saved, held.read())
-            raise
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)

@@ -72,10 +72,14 @@ def check_file(folder: Path, kind: str, images: Path | None = None) -> dict[str,
     path = folder / (SAVED_MODEL if kind == SAVED_MODEL else FILES[kind])
     size = sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
     row: dict[str, Any] = {"file": path.name, "kind": kind, "bytes": size, "problems": []}
+    arguments = [path.absolute(), (folder / PARITY).absolute(), *([images] if images else [])]
     done = subprocess.run(
-        [sys.executable, "-m", "export.measure", path.absolute(), (folder / PARITY).absolute(), *([images] if images else [])],
-        capture_output=True, text=True, cwd=Path(__file__).parent.parent, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
-    )  # fmt: skip
+        [sys.executable, "-m", "export.measure", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+    )
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         return {**row, "problems": [f"does not run: {reason[:200]}"]}
