@@ -46,6 +46,16 @@ class StepCounter(keras.callbacks.Callback):
         return every > 0 and self.step // every > before // every
 
 
+def check_finite(step: int, logs: dict) -> None:
+    """Raises FloatingPointError, saying where and what to try, where a value is not finite."""
+    bad = [name for name, value in logs.items() if not np.isfinite(float(value))]
+    if bad:
+        raise FloatingPointError(
+            f"step {step}: {', '.join(bad)} not finite; the checkpoints and generators before it are kept. "
+            "Try lower learning rates, a larger --r1_weight, or --precision=float32"
+        )
+
+
 class SampleGrid(StepCounter):
     """Writes `samples/step_000500.png`, fakes beside reals, every so many steps and at the end; `latest.png` too.
 
@@ -151,8 +161,7 @@ class RunHistory(StepCounter):
 
     def add_row(self, values: dict[str, float]) -> None:
         """Adds this step's values to the file."""
-        if not np.isfinite(list(values.values())).all():
-            raise FloatingPointError(f"step {self.step}: a loss is not finite: {values}")
+        check_finite(self.step, values)
         self.table.add({"step": self.step, **values})
         if self._writer:
             import tensorflow as tf
@@ -211,6 +220,7 @@ class Checkpointing(StepCounter):
 
     def on_steps(self, before, logs):
         if self.reached(before, self.every):
+            check_finite(self.step, logs)  # or the last good checkpoint would be pushed out by bad ones
             self._saved_at = self.step
             self.save()
 

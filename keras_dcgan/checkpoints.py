@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,11 +40,16 @@ class Checkpoints:
         """Writes a checkpoint of this step, then removes the oldest ones. Raises OSError where that fails."""
         step = int(self.gan.steps_done.numpy())
         self.folder.mkdir(exist_ok=True)
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity(logging.WARNING)  # TensorFlow tells how long its sharding took
         try:
             self._checkpoint.write(str(self.folder / f"step-{step}"))
         except tf.errors.OpError as error:  # TensorFlow's names for a full disk, a missing permission and so on
             self._remove(step)
-            raise OSError(f"{self.folder}: the checkpoint of step {step} cannot be written: {error.message}") from error
+            reason = (error.message or str(error)).split(";")[-1].split("[")[0].strip()
+            raise OSError(f"{self.folder}: the checkpoint of step {step} cannot be written: {reason}") from error
+        finally:
+            logging.set_verbosity(verbosity)
         digests = {path.name: _sha256(path) for path in self._files(step)}
         write_text(self.folder / f"step-{step}.json", json.dumps({"step": step, "sha256": digests}, indent=2) + "\n")
         for old in self.steps()[: -self.keep]:
@@ -76,6 +82,7 @@ class Checkpoints:
     def _remove(self, step: int) -> None:
         for path in [self.folder / f"step-{step}.json", *self._files(step)]:
             path.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / f"step-{step}_temp", ignore_errors=True)  # TensorFlow's, of a write that failed
 
 
 def _sha256(path: Path) -> str:

@@ -169,5 +169,5 @@ def read_config(path: str | Path) -> TrainConfig:
     """Reads the settings of a `config.json`. Raises OSError, or ValueError naming the file and what is wrong."""
     try:
         return TrainConfig.from_dict(json.loads(Path(path).read_text(encoding="utf-8"))["config"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: not a run's configuration: {error}") from error

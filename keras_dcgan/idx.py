@@ -11,6 +11,7 @@ import numpy as np
 from keras_dcgan.files import atomic_path
 
 MAX_BYTES = 2**34  # no real data set in this format is larger; a header that claims more lies
+CHUNK = 2**24
 
 
 def read_idx(path: str | Path) -> np.ndarray:
@@ -34,7 +35,9 @@ def read_idx(path: str | Path) -> np.ndarray:
             expected = math.prod(shape)
             if expected > MAX_BYTES:
                 raise ValueError(f"its header claims {list(shape)}, more than {MAX_BYTES} bytes")
-            data = stream.read(expected)
+            data = bytearray()
+            while len(data) < expected and (part := stream.read(min(CHUNK, expected - len(data)))):
+                data += part  # memory follows what is there, not what the header claims
             if len(data) < expected:
                 raise ValueError(f"cut: {len(data)} of {expected} bytes")
             if stream.read(1):

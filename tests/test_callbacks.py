@@ -59,6 +59,18 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
         watcher.on_train_batch_end(0, {"d_loss": float("nan"), "g_loss": 1.0})
 
 
+def test_a_checkpoint_of_a_broken_state_is_not_taken():
+    saved = []
+    watcher = callbacks.Checkpointing(lambda: saved.append(watcher.step), every=2)
+    watcher.set_model(fit([]))
+    watcher.model.steps_done.assign(0)
+    watcher.on_train_begin()
+    watcher.on_train_batch_end(1, {"d_loss": 1.0})
+    with pytest.raises(FloatingPointError, match=r"step 4: d_loss not finite; the checkpoints .* are kept"):
+        watcher.on_train_batch_end(3, {"d_loss": float("inf")})
+    assert saved == [2]
+
+
 def test_tensorboard_gets_scalars_and_pictures(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -54,3 +55,13 @@ def test_a_bad_file_says_what_is_wrong(tmp_path, data, message):
     path.write_bytes(data)
     with pytest.raises(ValueError, match=message):
         read_idx(path)
+
+
+def test_a_header_that_claims_gigabytes_costs_none(tmp_path):
+    path = tmp_path / "lie"
+    path.write_bytes(bytes([0, 0, 8, 1]) + struct.pack(">I", 2**32 - 1) + b"few")
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="cut: 3 of 4294967295 bytes"):
+        read_idx(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**26
+    tracemalloc.stop()

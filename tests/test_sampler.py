@@ -1,0 +1,183 @@
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+
+from export import rng, sampler, tflite
+from export.sampler import Sampler
+from keras_dcgan import images
+from keras_dcgan.networks import build_generator
+
+ROOT = Path(__file__).parent.parent
+METADATA = {"name": "keras-dcgan-generator", "format": 1}
+FOREIGN_MODULES = {"tensorflow", "keras", "keras_dcgan", "cv2", "absl"}
+
+
+@pytest.fixture(scope="module")
+def generator():
+    keras.utils.set_random_seed(0)
+    made = build_generator(4, 16, 3, 7)
+    for kernel in made.trainable_variables:
+        kernel.assign(kernel * 20)
+    return made
+
+
+@pytest.fixture(scope="module")
+def file(generator, tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported") / "generator.tflite"
+    tflite.write_model(path, tflite.convert(generator), METADATA)
+    return path
+
+
+def test_pictures_are_those_of_keras_for_numpys_latents(generator, file):
+    drawn = np.stack([Sampler(file).draw(3, i) for i in range(4)])
+    expected = images.to_uint8(generator.predict(rng.draw_latents(3, range(4), 7), verbose=0))
+    assert drawn.shape == (4, 16, 16, 3) and drawn.dtype == np.uint8 and expected.std() > 20
+    assert np.abs(drawn.astype(int) - expected).max() <= 1
+
+
+def test_the_command_writes_a_grid(command, file, tmp_path):
+    out = tmp_path / "new" / "grid.png"
+    done = command("export.sampler", str(file), "--count=5", "--seed=3", f"--out={out}")
+    assert done.returncode == 0 and done.stderr == ""
+    assert done.stdout.startswith(f"Wrote {out}: 5 pictures")
+    grid = cv2.cvtColor(cv2.imread(str(out)), cv2.COLOR_BGR2RGB)
+    expected = images.make_grid(np.stack([Sampler(file).draw(3, i) for i in range(5)]))
+    np.testing.assert_array_equal(grid, expected)
+    assert [path.name for path in out.parent.iterdir()] == ["grid.png"]
+
+
+def test_the_command_writes_single_pictures(command, file, tmp_path):
+    done = command("export.sampler", str(file), "--count=3", "--seed=3", f"--out={tmp_path}/pictures/")
+    assert done.returncode == 0
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["000000.png", "000001.png", "000002.png"]
+    picture = cv2.cvtColor(cv2.imread(str(tmp_path / "pictures" / "000002.png")), cv2.COLOR_BGR2RGB)
+    np.testing.assert_array_equal(picture, Sampler(file).draw(3, 2))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_png_is_read_back_as_it_was(tmp_path, channels):
+    image = np.random.default_rng(0).integers(0, 256, (7, 5, channels), dtype=np.uint8)
+    sampler.write_png(tmp_path / "a.png", image)
+    read = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED)
+    read = read[..., np.newaxis] if channels == 1 else cv2.cvtColor(read, cv2.COLOR_BGR2RGB)
+    np.testing.assert_array_equal(read, image)
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) * 2 // 3]
+
+
+def with_a_flipped_bit(content: bytes) -> bytes:
+    changed = bytearray(content)
+    changed[len(changed) // 2] ^= 1
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (cut, "cut, or not a file that python -m export wrote"),
+        (lambda content: content[:-10], "cut, or not a file"),
+        (lambda content: content[:100], "cut, or not a file"),
+        (lambda content: b"", "not a .tflite file"),
+        (lambda content: b"\x89PNG\r\n" + content, "not a .tflite file"),
+        (with_a_flipped_bit, "damaged; its checksum is wrong"),
+    ],
+)
+def test_a_wrong_file_is_told_in_a_line(file, tmp_path, capsys, change, message):
+    path = tmp_path / "wrong.tflite"
+    path.write_bytes(change(file.read_bytes()))
+    assert sampler.main([str(path), f"--out={tmp_path}/grid.png"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {path}: ") and message in error and error.count("\n") == 1
+    assert not (tmp_path / "grid.png").exists()
+
+
+@pytest.mark.parametrize(
+    "metadata, message",
+    [
+        ({"name": "cat-detector", "format": 1}, "holds 'cat-detector', not a generator of Keras DCGAN"),
+        ({"name": "keras-dcgan-generator", "format": 2}, "of format 2; this program reads up to 1"),
+        ({"labels": []}, "not a file that python -m export wrote"),
+    ],
+)
+def test_a_model_that_is_not_ours_is_told(file, tmp_path, metadata, message):
+    with zipfile.ZipFile(file) as archive:
+        length = json.loads(archive.read("metadata.json"))["model_bytes"]
+    tflite.write_model(tmp_path / "other.tflite", file.read_bytes()[:length], metadata)
+    with pytest.raises(ValueError, match=message):
+        Sampler(tmp_path / "other.tflite")
+
+
+def test_our_metadata_behind_a_model_without_our_signatures_is_told(tmp_path):
+    import tensorflow as tf
+
+    double = tf.function(lambda x: x * 2, input_signature=[tf.TensorSpec((1,), tf.float32)])
+    with tflite.quiet():
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([double.get_concrete_function()], tf.Module())
+        tflite.write_model(tmp_path / "double.tflite", converter.convert(), METADATA)
+    with pytest.raises(ValueError, match="the runtime cannot run it"):
+        Sampler(tmp_path / "double.tflite")
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["missing.tflite"], "No such file"),
+        (["tests"], "Is a directory"),
+        (["missing.tflite", "--count=0"], "must be from 1"),
+        (["missing.tflite", "--seed=-1"], "must be from 0"),
+        (["missing.tflite", "--seed=4294967296"], "must be from 0"),
+        (["missing.tflite", "--out=grid.jpg"], "must end in .png"),
+    ],
+)
+def test_a_mistake_is_told_in_a_line(command, flags, message):
+    done = command("export.sampler", *flags)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+
+
+def test_nothing_but_numpy_and_litert_is_imported(file, tmp_path):
+    program = (
+        "import sys; from export import sampler\n"
+        f"code = sampler.main([{str(file)!r}, '--count=1', '--out={tmp_path}/grid.png'])\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules})); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    imported = set(eval(done.stdout.splitlines()[-1]))
+    assert "ai_edge_litert" in imported and not imported & FOREIGN_MODULES
+
+
+def test_it_runs_alone_where_there_is_no_tensorflow(file, tmp_path):
+    """In a fresh environment with requirements-device.txt alone, from a folder that holds the program and the file."""
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    python = environment / "bin" / "python"
+    installed = subprocess.run(
+        [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check",
+         "--no-compile", "--retries=1", "--timeout=10", "-r", ROOT / "requirements-device.txt"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if installed.returncode:
+        pytest.skip(f"pip reaches no index: {installed.stderr.strip().splitlines()[-1]}")
+    device = tmp_path / "device"
+    device.mkdir()
+    shutil.copy(ROOT / "export" / "sampler.py", device)
+    shutil.copy(file, device)
+    absent = subprocess.run([python, "-c", "import tensorflow"], capture_output=True, text=True)
+    assert "ModuleNotFoundError" in absent.stderr
+    done = subprocess.run(
+        [python, "sampler.py", file.name, "--count=2", "--seed=3"], cwd=device, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    grid = cv2.cvtColor(cv2.imread(str(device / "grid.png")), cv2.COLOR_BGR2RGB)
+    np.testing.assert_array_equal(grid, images.make_grid(np.stack([Sampler(file).draw(3, i) for i in range(2)])))
