@@ -45,7 +45,7 @@ def find_generator(run_dir: str | Path, which: str | None) -> Path:
     if not path.is_file():
         others = [f"--which={name}" for name, file in runs.GENERATORS.items() if (run_dir / file).is_file()]
         raise ValueError(
-            f"{path}: no such file; " + (f"there is {', '.join(others)}" if others else "not a run folder?")
+            f"{path}: no such file; " + (f"there is {', '.join(others)}" if others else "is it a run folder?")
         )
     return path
 

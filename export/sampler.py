@@ -44,6 +44,7 @@ class Sampler:
         with _without_start_up_notes():
             try:
                 self._sample = Interpreter(str(path), num_threads=threads).get_signature_runner("sample")
+                self.draw(0, 0)  # packs the weights, and shows that the file runs
             except (RuntimeError, ValueError) as error:
                 raise ValueError(f"{path}: the runtime cannot run it: {str(error).splitlines()[0]}") from error
 

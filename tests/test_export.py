@@ -270,6 +270,7 @@ def test_what_xnnpack_does_not_take_is_seen(exported, tmp_path):
     assert "TRANSPOSE_CONV" not in operators and "BITWISE_XOR" in operators
 
 
+@pytest.mark.filterwarnings("ignore:.*experimental_preserve_all_tensors.*")
 def test_the_ranges_of_int8_full_reach_the_extremes(run_dir):
     import tensorflow as tf
 
