@@ -1,6 +1,7 @@
-# make fit    trains digits          make fit FLAGS="--dataset=fashion_mnist --run_dir=runs/fashion"
-# make test   runs the tests
-# Both make .venv first where it is missing or its requirements have changed.
+# make fit     trains digits          make fit FLAGS="--dataset=fashion_mnist --run_dir=runs/fashion"
+# make export  writes runs/mnist as SavedModel and .tflite files to exported/
+# make test    runs the tests
+# All make .venv first where it is missing or its requirements have changed.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,10 +9,13 @@ FLAGS ?=
 # CUDA where an NVIDIA driver answers; force either with make REQUIREMENTS=requirements-cpu.txt (or requirements.txt).
 REQUIREMENTS ?= $(if $(shell nvidia-smi -L 2>/dev/null),requirements.txt,requirements-cpu.txt)
 
-.PHONY: fit test lint clean
+.PHONY: fit export test lint clean
 
 fit: $(VENV)/installed-$(REQUIREMENTS)
 	$(VENV)/bin/python -m keras_dcgan.fit $(FLAGS)
+
+export: $(VENV)/installed-requirements-export.txt
+	$(VENV)/bin/python -m export --run_dir=runs/mnist --out=exported $(FLAGS)
 
 test: $(VENV)/installed-requirements-dev.txt
 	$(VENV)/bin/python -m pytest
@@ -26,9 +30,11 @@ $(VENV)/installed-$(REQUIREMENTS): $(REQUIREMENTS) | $(VENV)/bin/pip
 	$(VENV)/bin/pip install --disable-pip-version-check -r $(REQUIREMENTS)
 	cp $(REQUIREMENTS) $@
 
-$(VENV)/installed-requirements-dev.txt: requirements-dev.txt $(VENV)/installed-$(REQUIREMENTS)
-	$(VENV)/bin/pip install --disable-pip-version-check -r requirements-dev.txt
-	cp requirements-dev.txt $@
+$(VENV)/installed-requirements-dev.txt: requirements-export.txt
+
+$(VENV)/installed-requirements-%.txt: requirements-%.txt $(VENV)/installed-$(REQUIREMENTS)
+	$(VENV)/bin/pip install --disable-pip-version-check -r $<
+	cp $< $@
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \

@@ -1,6 +1,7 @@
 """python -m keras_dcgan.evaluate: measures a trained generator against the images that it was trained on."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -157,10 +158,12 @@ def _draw(generator, count: int, seed: int) -> np.ndarray:
     return images.to_uint8(generator.predict(latents, batch_size=100, verbose=0))
 
 
-def _bar(total: int) -> Callable[[int], Callable[[int], None]]:
-    """A progress bar over several passes: `_bar(total)(done_before)` is told the count of one of them."""
+def _bar(total: int) -> Callable[[int], Callable[[int], None] | None]:
+    """A progress bar over several passes: `_bar(total)(done_before)` is told the count of one; none in a log file."""
     import keras
 
+    if not sys.stdout.isatty():
+        return lambda before: None
     bar = keras.utils.Progbar(total, unit_name="image")
     return lambda before: lambda count: bar.update(before + count)
 
