@@ -20,7 +20,8 @@ FEATURES = 128
 SIDE = 28  # pixels that the classifiers see
 WEIGHTS = Path(__file__).parent / "weights"
 CHECKSUMS = {  # SHA-256 of the shipped weights
-    "mnist": "8123924e6dcb662a3992b7455ad1795beda56dd8a1065a0f57eeceaf5eac68aa",
+    "mnist": "8123924e6dcb662a3992b7455ad1795beda56dd8a1065a0f57eeceaf5eac68aa",  # test accuracy 0.9936
+    "fashion_mnist": "a5181dbac3b8ff53e0e5728906291f0d2a5c0229c02c3b6db0e6fd42a1c9fdb2",  # 0.9072
 }
 INCEPTION_SIDE = 299
 DOWNLOAD_SECONDS = 10

@@ -19,7 +19,7 @@ USAGE = __doc__ or ""
 def define_flags() -> None:
     """The flags of this command."""
     flags.DEFINE_enum("dataset", "mnist", ["mnist", "fashion_mnist"], "what to train on: the 60,000 training images")
-    flags.DEFINE_integer("epochs", 8, "passes over the training images", lower_bound=1)
+    flags.DEFINE_integer("epochs", 9, "passes over the training images", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "seed of the weights and the order", lower_bound=0)
     flags.DEFINE_string("out", None, "the .npz file to write")
 

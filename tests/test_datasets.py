@@ -1,4 +1,6 @@
 import gzip
+import http.server
+import io
 import os
 import socket
 import subprocess
@@ -26,6 +28,8 @@ def small(tmp_path, monkeypatch):
 
     def nothing(*_):
         raise ValueError("no network in this test")
+
+    monkeypatch.setattr(downloads, "really_download", downloads.keras_download, raising=False)
 
     monkeypatch.setattr(downloads, "keras_download", nothing)
     monkeypatch.setattr(downloads, "mnist_from_pip", nothing)
@@ -115,6 +119,73 @@ def test_a_host_that_never_answers_costs_seconds(monkeypatch):
             downloads.keras_download("mnist")
         assert time.monotonic() - start < 20  # most of it Keras's own import
     assert socket.getdefaulttimeout() is None
+
+
+def npz(arrays) -> bytes:
+    buffer = io.BytesIO()
+    names = {"train-images": "x_train", "train-labels": "y_train", "t10k-images": "x_test", "t10k-labels": "y_test"}
+    np.savez(buffer, **{names[part]: array for part, array in arrays.items()})
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "behaviour, message",
+    [
+        ("stalls", "timed out"),
+        ("cuts", "retrieval incomplete|cut|Content"),
+        ("lies about its length", "zip|magic|pickle|File"),
+        ("serves other bytes", "wrong SHA-256"),
+        ("serves a page", "pickled|magic|Cannot load"),
+        ("serves pickles", "pickle|Object arrays"),
+    ],
+)
+def test_a_mirror_that_misbehaves_is_refused_and_nothing_is_cached(small, tmp_path, monkeypatch, behaviour, message):
+    body = npz(small)
+    length = len(body)
+    if behaviour == "cuts":
+        length += 1000
+    elif behaviour == "lies about its length":
+        length -= 1000
+    elif behaviour == "serves other bytes":
+        body = npz({part: array ^ 1 for part, array in small.items()})
+        length = len(body)
+    elif behaviour == "serves a page":
+        body = b"<html>Please log in</html>" * 50
+        length = len(body)
+    elif behaviour == "serves pickles":
+        body = npz({part: np.array([{"a": 1}], dtype=object) for part in small})
+        length = len(body)
+    release = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(length))
+            self.end_headers()
+            if behaviour == "stalls":
+                self.wfile.write(body[:500])
+                self.wfile.flush()
+                release.wait(30)
+            else:
+                self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(downloads, "HOST", f"http://127.0.0.1:{server.server_port}/")
+    monkeypatch.setattr(downloads, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(downloads, "keras_download", downloads.really_download)
+    try:
+        with pytest.raises(datasets.DatasetUnavailable, match=f"Keras's download: .*({message})"):
+            datasets.load_images("mnist")
+        assert not datasets.cache_folder("mnist").exists()
+        # A folder that is right is taken although the mirror is asked for nothing.
+        assert len(datasets.load_images("mnist", write_folder(tmp_path / "data", small))) == 8
+    finally:
+        release.set()
+        server.shutdown()
 
 
 def test_real_mnist(mnist):
