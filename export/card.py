@@ -47,13 +47,15 @@ inputs[0].writeInt(intArrayOf(7, 0))
 val picture: ByteArray = model.run(inputs, "sample")[0].readInt8()  // {values} bytes, 0 ... 255 each
 ```
 
-Swift (`TensorFlowLiteSwift`):
+Swift (the package `LiteRT`), where signatures go by number: 0 `generate`, 1 `latents`, 2 `sample`:
 
 ```swift
-let interpreter = try Interpreter(modelPath: path)
-let sample = try interpreter.signatureRunner(with: "sample")
-try sample.invoke(with: ["seed": [Int32(7), Int32(0)].withUnsafeBytes {{ Data($0) }}])
-let picture: Data = try sample.output(named: "picture").data  // {values} bytes
+let options = try Options()
+try options.setHardwareAccelerators([.cpu])
+let model = try CompiledModel(filePath: path, environment: try Environment(), options: options)
+let inputs = try model.createInputBuffers(signatureIndex: 2)
+try inputs[0].write([Int32(7), Int32(0)])
+let picture: [UInt8] = try model.run(inputs: inputs, signatureIndex: 2)[0].read()  // {values} values
 ```
 
 JavaScript (`@litertjs/core`):
@@ -65,8 +67,8 @@ const outputs = await model.run('sample', {{seed: new Tensor(new Int32Array([7, 
 const picture = await outputs.picture.data(); // {values} values
 ```
 
-Kotlin, Swift and JavaScript are from the documentation of these packages; docs/mobile.md in the source says what was
-run where. What is known of a file is inside it too: `unzip -p {file} metadata.json`.
+The Kotlin and Swift lines follow the packages' own sources and were not run on a device; docs/mobile.md in the source
+says more. What is known of a file is inside it too: `unzip -p {file} metadata.json`.
 """
 
 

@@ -15,12 +15,15 @@ import numpy as np
 if TYPE_CHECKING:
     import tensorflow as tf
 
+Words = tuple[np.ndarray, np.ndarray]
+
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY = 0x1BD11BDA
 GROUPS = 5  # of four rounds
+_UNIT = np.float32(2**-24)
 
 
-def threefry2x32(key: tuple[np.ndarray, np.ndarray], counter: tuple[np.ndarray, np.ndarray]):
+def threefry2x32(key: Words, counter: Words) -> Words:
     """Two uint32 arrays of random words for a key and a counter of two uint32 arrays each; shapes broadcast."""
     keys = (*key, np.uint32(PARITY) ^ key[0] ^ key[1])
     with np.errstate(over="ignore"):  # arithmetic modulo 2^32 is meant, and numpy warns of it on scalars
@@ -42,21 +45,19 @@ def draw_latents(seed: int, indices: Sequence[int] | np.ndarray, latent_dim: int
     """
     blocks = -(-latent_dim // 2)
     key = np.full((1, 1), seed, np.int64).astype(np.uint32), np.asarray(indices, np.int64).astype(np.uint32)[:, None]
-    x, y = threefry2x32(key, (np.arange(blocks, dtype=np.uint32), np.uint32(0)))  # (N, blocks)
+    counter = np.arange(blocks, dtype=np.uint32), np.zeros(blocks, np.uint32)
+    x, y = threefry2x32(key, counter)  # (N, blocks)
     # 24 bits, because float32 holds no more; the radius avoids the logarithm of 0.
     radius = np.sqrt(np.float32(-2) * np.log(((x >> np.uint32(8)) + np.uint32(1)).astype(np.float32) * _UNIT))
     angle = (y >> np.uint32(8)).astype(np.float32) * (_UNIT * np.float32(2 * np.pi))
     return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)[:, :latent_dim]
 
 
-_UNIT = np.float32(2**-24)
-
-
 def threefry2x32_graph(key, counter):
     """`threefry2x32` on int32 tensors that hold the same bits, of operators that LiteRT has.
 
-    LiteRT has neither a left shift nor an exclusive right shift: a product by 2^k is the one, and an arithmetic shift
-    whose sign bits are taken off again is the other.
+    LiteRT has neither a left nor a logical right shift: a product by 2^k is the one, and an arithmetic shift whose
+    sign bits are taken off again is the other.
     """
     import tensorflow as tf
 

@@ -111,6 +111,22 @@ def test_a_seed_gives_the_same_picture_in_numpy_in_the_files_and_in_the_saved_mo
     np.testing.assert_allclose(drawn, rng.draw_latents(9, [2], LATENT_DIM), atol=2e-6)
 
 
+@pytest.mark.parametrize("name", TFLITE)
+def test_the_runtime_behind_kotlin_and_swift_draws_the_same(exported, name):
+    """By signature number, as Swift calls it; the card and docs/mobile.md tell these numbers."""
+    from ai_edge_litert.compiled_model import CompiledModel
+
+    with tflite.quiet():
+        model = CompiledModel.from_file(str(exported[0] / name))
+        assert [model.get_signature_index(key) for key in ("generate", "latents", "sample")] == [0, 1, 2]
+        inputs, outputs = model.create_input_buffers(2), model.create_output_buffers(2)
+        inputs[0].write(np.array([7, 3], np.int32))
+        model.run_by_index(2, inputs, outputs)
+        drawn = outputs[0].read(16 * 16, np.uint8)
+    expected = runner(exported[0] / name, "sample")(seed=np.array([7, 3], np.int32))["picture"].ravel()
+    np.testing.assert_array_equal(drawn, expected)
+
+
 def test_each_file_tells_of_itself_without_tensorflow(exported):
     for kind, name in tflite.FILES.items():
         with zipfile.ZipFile(exported[0] / name) as archive:
