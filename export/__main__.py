@@ -28,7 +28,7 @@ def define_flags() -> None:
         "run, taken where there is one; 'raw': without the moving average",
     )  # fmt: skip
     flags.DEFINE_string("out", None, "the folder to write; an export that is there already is replaced as a whole")
-    flags.DEFINE_list("formats", FORMATS, "what to write")
+    flags.DEFINE_string("formats", ",".join(FORMATS), "what to write, separated by commas")
     flags.DEFINE_integer(
         "samples", 2000, "pictures for the Fréchet distance of each file; 0: not measured", lower_bound=0
     )
@@ -40,7 +40,8 @@ def main() -> None:
     given = flags.FLAGS
     if not given.out:
         raise cli.UserError("--out=FOLDER: where the files go")
-    if unknown := [name for name in given.formats if name not in FORMATS]:
+    formats = given.formats.split(",")
+    if unknown := [name for name in formats if name not in FORMATS]:
         raise cli.UserError(f"--formats={unknown[0]}: must be of {', '.join(FORMATS)}")
     if not given.verify_only and (given.run_dir is None) == (given.generator is None):
         raise cli.UserError("give either --run_dir=FOLDER or --generator=FILE.keras")
@@ -56,7 +57,7 @@ def main() -> None:
             wrong = build.check_again(Path(given.out))
         else:
             source = build.find_generator(given.run_dir, given.which) if given.run_dir else Path(given.generator)
-            chosen = [name for name in FORMATS if name in given.formats]
+            chosen = [name for name in FORMATS if name in formats]
             wrong = build.export(source, Path(given.out), chosen, given.samples)
     except ValueError as error:
         raise cli.UserError(str(error)) from error

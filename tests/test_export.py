@@ -185,6 +185,7 @@ def test_verify_only_passes_and_then_tells_what_is_wrong(exported, command, tmp_
         (["--out=x"], "give either --run_dir"),
         (["--out=x", "--run_dir=a", "--generator=b"], "give either --run_dir"),
         (["--out=x", "--run_dir=a", "--formats=int4"], "--formats=int4: must be of saved_model, float32"),
+        (["--out=x", "--run_dir=a", "--formats="], "--formats=: must be of saved_model, float32"),
         (["--out=x", "--generator=a", "--which=best"], "--which: goes with --run_dir"),
         (["--out=x", "--generator=a", "--samples=20"], "--samples=20"),
         (["--out=x", "--run_dir=missing"], "generator.keras: no such file"),
@@ -227,6 +228,26 @@ def test_a_file_that_fails_is_left_out_and_told(run_dir, tmp_path, monkeypatch):
         build.export(run_dir / "generator.keras", tmp_path / "out", ["int8"], samples=0)
     assert folder.checksums(tmp_path / "out") == before
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_generator_without_its_run_as_a_saved_model_alone(run_dir, tmp_path):
+    lone = tmp_path / "lone.keras"
+    lone.write_bytes((run_dir / "generator.keras").read_bytes())
+    assert build.export(lone, tmp_path / "out", ["saved_model"], samples=2000) == []
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"saved_model", "export.json", "README.md", "contact_sheet.png", "parity.npz"}
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "Not known" in card and "Not measured" in card and "```kotlin" not in card
+
+
+def test_the_metrics_of_a_run_are_quoted(run_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(verify, "check_file", lambda *_: {"file": "saved_model", "kind": "saved_model", "bytes": 1,
+                                                          "problems": []})  # fmt: skip
+    for name in ("generator.keras", "config.json"):
+        (tmp_path / name).write_bytes((run_dir / name).read_bytes())
+    (tmp_path / "metrics.json").write_text('{"frechet_distance": 12.25}')
+    build.export(tmp_path / "generator.keras", tmp_path / "out", ["saved_model"], samples=0)
+    assert '"frechet_distance": 12.25' in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_a_generator_of_mixed_precision_becomes_float32(tmp_path):
