@@ -5,6 +5,8 @@ COMMANDS = """Keras DCGAN. Commands; each has --help:
   python -m keras_dcgan.fit       train on a data set
   python -m keras_dcgan.sample    draw pictures from a trained generator
   python -m keras_dcgan.evaluate  measure how good its pictures are
+  python -m export                write it as SavedModel and .tflite files, each proven equal
+  python -m export.sampler        draw from a .tflite file, without TensorFlow
 """
 
 if __name__ == "__main__":
