@@ -1,9 +1,7 @@
-"""Keras callbacks that watch a run: sample grids, loss history, progress, checkpoints, signals, an alarm."""
+"""Keras callbacks that show a run: sample grids, loss history, tables, progress. `guards` has those that protect it."""
 
 import csv
-import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -201,99 +199,6 @@ class TextProgress(StepCounter):
             left = _clock((self.total_steps - self.step) / rate)
             losses = "  ".join(f"{name} {float(value):.3f}" for name, value in logs.items())
             logging.info("step %d/%d  %s  %.2f steps/s  %s left", self.step, self.total_steps, losses, rate, left)
-
-
-class Checkpointing(StepCounter):
-    """Calls `save` every so many steps and when training ends, be it early.
-
-    Put it behind the callbacks that write tables, so that a checkpoint never knows of a row that is not on disk.
-    """
-
-    def __init__(self, save: Callable[[], None], every: int):
-        super().__init__()
-        self.save, self.every = save, every
-        self._saved_at = -1
-
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
-        self._saved_at = self.step
-
-    def on_steps(self, before, logs):
-        if self.reached(before, self.every):
-            check_finite(self.step, logs)  # or the last good checkpoint would be pushed out by bad ones
-            self._saved_at = self.step
-            self.save()
-
-    def on_train_end(self, logs=None):
-        if self._saved_at != self.step:
-            self.save()
-
-
-class StopOnSignal(StepCounter):
-    """Ends training after the step in hand on SIGINT or SIGTERM; a second signal acts as if this were not here.
-
-    `received` is the signal's number, or None.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.received: int | None = None
-
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
-        self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def _stop(self, number, frame) -> None:
-        self.received = number
-        self.model.stop_training = True
-        self._give_back()
-
-    def _give_back(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def on_train_end(self, logs=None):
-        self._give_back()
-
-
-class CollapseAlarm(StepCounter):
-    """Says so, once, when the discriminator has won and the samples no longer differ from each other.
-
-    Args:
-      latents: float32 [N, Z] for the samples that are looked at.
-      reals: uint8 [N, S, S, C] whose spread (the standard deviation over the images, averaged over the pixels) is
-        what the samples' spread is compared with.
-      every: steps between looks at the loss; three in a row below `LOSS` make it look at samples.
-    """
-
-    LOSS = 0.05  # nats; a healthy run stays above 0.2
-    SPREAD = 0.5  # of the reals'
-
-    def __init__(self, latents: np.ndarray, reals: np.ndarray, every: int = 50):
-        super().__init__()
-        self.latents, self.every = latents, every
-        self.least_spread = self.SPREAD * _spread(reals)
-        self.raised = False
-        self._low = 0
-
-    def on_steps(self, before, logs):
-        if self.raised or not self.reached(before, self.every):
-            return
-        self._low = self._low + 1 if float(logs["d_loss"]) < self.LOSS else 0
-        if self._low < 3:
-            return
-        spread = _spread(images.to_uint8(self.model.generator.predict(self.latents, batch_size=64, verbose=0)))
-        if spread < self.least_spread:
-            self.raised = True
-            logging.warning(
-                "step %d: the run has collapsed: the discriminator's loss stays below %s and the samples' spread is "
-                "%.0f of 255 levels (less than half the reals'). Try a larger --r1_weight, or lower learning rates.",
-                self.step, self.LOSS, spread,
-            )  # fmt: skip
-
-
-def _spread(pictures: np.ndarray) -> float:
-    return float(np.std(pictures.astype(np.float32), axis=0).mean())
 
 
 def _clock(seconds: float) -> str:

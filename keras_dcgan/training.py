@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from keras_dcgan import callbacks, datasets, images, pipeline, runs
+from keras_dcgan import callbacks, datasets, guards, images, pipeline, runs
 from keras_dcgan.checkpoints import Checkpoints
 from keras_dcgan.config import TrainConfig
 from keras_dcgan.gan import DCGAN, ConstantThenLinear
@@ -68,7 +68,7 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
         data, config.batch_size, config.image_size, config.channels,
         shuffle=config.shuffle == "epoch", seed=config.seed, first_step=start,
     )  # fmt: skip
-    stop = callbacks.StopOnSignal()
+    stop = guards.StopOnSignal()
     if start < total_steps:
         gan.fit(
             dataset,
@@ -103,7 +103,7 @@ def watchers(
         callbacks.SampleGrid(
             folder / "samples", latents, prepared(config.sample_count), config.sample_every, tensorboard
         ),
-        callbacks.CollapseAlarm(
+        guards.CollapseAlarm(
             runs.draw_latents(ALARM_SAMPLES, config.latent_dim, config.seed + 1), prepared(ALARM_SAMPLES)
         ),
     ]
@@ -114,7 +114,7 @@ def watchers(
                 config.measure_every, config.measure_samples, config.seed, tensorboard,
             )
         )  # fmt: skip
-    watching.append(callbacks.Checkpointing(checkpoints.save, config.checkpoint_every))
+    watching.append(guards.Checkpointing(checkpoints.save, config.checkpoint_every))
     if not sys.stdout.isatty():
         watching.append(callbacks.TextProgress(total_steps))
     return watching

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_dcgan import callbacks
+from keras_dcgan import callbacks, guards
 from keras_dcgan.gan import DCGAN
 from keras_dcgan.networks import build_discriminator, build_generator
 from keras_dcgan.runs import draw_latents
@@ -61,7 +61,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 
 def test_a_checkpoint_of_a_broken_state_is_not_taken():
     saved = []
-    watcher = callbacks.Checkpointing(lambda: saved.append(watcher.step), every=2)
+    watcher = guards.Checkpointing(lambda: saved.append(watcher.step), every=2)
     watcher.set_model(fit([]))
     watcher.model.steps_done.assign(0)
     watcher.on_train_begin()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_dcgan import callbacks, quality, runs
+from keras_dcgan import callbacks, guards, quality, runs
 from keras_dcgan.gan import DCGAN
 from keras_dcgan.networks import build_discriminator, build_generator
 
@@ -48,7 +48,7 @@ def test_the_alarm_is_raised_when_the_discriminator_has_won_and_samples_are_alik
         for weight in gan.generator.trainable_variables:
             weight.assign(tf.zeros_like(weight))
     reals = digits if constant else digits // 64  # an untrained generator differs a little from image to image
-    alarm = callbacks.CollapseAlarm(runs.draw_latents(16, 5, 0), quality.as_generated(reals, 16, 1), every=10)
+    alarm = guards.CollapseAlarm(runs.draw_latents(16, 5, 0), quality.as_generated(reals, 16, 1), every=10)
     alarm.set_model(gan)
     alarm.on_train_begin()
     alarm.on_epoch_begin(0)
@@ -61,7 +61,7 @@ def test_the_alarm_is_raised_when_the_discriminator_has_won_and_samples_are_alik
 
 def test_the_alarm_is_silent_while_the_loss_is_healthy(digits):
     gan = make()
-    alarm = callbacks.CollapseAlarm(runs.draw_latents(16, 5, 0), quality.as_generated(digits, 16, 1), every=1)
+    alarm = guards.CollapseAlarm(runs.draw_latents(16, 5, 0), quality.as_generated(digits, 16, 1), every=1)
     alarm.set_model(gan)
     alarm.on_train_begin()
     alarm.on_epoch_begin(0)
