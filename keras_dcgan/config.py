@@ -11,6 +11,10 @@ CHOICES_OF_DATASET = ("mnist", "fashion_mnist", "cifar10")
 IMAGE_SIZES = (16, 32, 64, 128, 256)
 
 
+class SettingError(ValueError):
+    """A setting that does not fit the data or the machine; the message names the flag."""
+
+
 def _knob(default: Any, group: str, help: str, **limits: Any) -> Any:
     """A dataclass field that carries its help text and its limits: `low`, `high`, `above`, `below` or `choices`."""
     return dataclasses.field(default=default, metadata={"group": group, "help": help, **limits})

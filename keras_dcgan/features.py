@@ -5,8 +5,9 @@ Other images go through Keras's InceptionV3, and where its weights cannot be had
 says so in its name.
 """
 
+import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -44,7 +45,10 @@ class Extractor:
         self._run = tf.function(lambda x: network(x, training=False))
 
     def __call__(self, images: np.ndarray, progress: Callable[[int], None] | None = None) -> np.ndarray:
-        """Features float32 [N, D] of uint8 [N, H, W, C] of any size, C being 1 or 3; `progress` is told counts."""
+        """Features float32 [N, D] of uint8 [N, H, W, C] of any size, N > 0, C being 1 or 3.
+
+        `progress` is told the number of images done. Raises ValueError for images of another kind.
+        """
         return self._outputs(images, progress)[0]
 
     def features_and_classes(
@@ -55,6 +59,10 @@ class Extractor:
         return outputs[0], outputs[1].argmax(axis=1) if self.is_classifier else None
 
     def _outputs(self, images: np.ndarray, progress: Callable[[int], None] | None) -> list[np.ndarray]:
+        if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3) or not len(images):
+            raise ValueError(
+                f"images: {images.dtype} {list(images.shape)}; must be uint8 [N, H, W, C] with 1 or 3 channels and N > 0"
+            )
         collected = []
         for start in range(0, len(images), self.batch_size):
             batch = images[start : start + self.batch_size]
@@ -116,7 +124,8 @@ def load_classifier(dataset: str) -> keras.Model:
         raise ValueError(f"{path}: missing or altered; get it again from the repository")
     with np.load(path, allow_pickle=False) as arrays:
         weights = [arrays[name].astype(np.float32) for name in sorted(arrays.files)]
-    classifier = build_classifier()
+    with _float32():
+        classifier = build_classifier()
     classifier.set_weights(weights)
     return classifier
 
@@ -128,7 +137,8 @@ def inception_extractor() -> Extractor | None:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_SECONDS)  # Keras sets none, and a dead host would hang for minutes
     try:
-        network = keras.applications.InceptionV3(include_top=False, pooling="avg", weights="imagenet")
+        with _float32():
+            network = keras.applications.InceptionV3(include_top=False, pooling="avg", weights="imagenet")
     except Exception as error:  # Keras raises many kinds for a host that is not there
         logging.warning("InceptionV3's weights cannot be had (%s); figures use random features instead.", error)
         return None
@@ -144,6 +154,12 @@ def inception_extractor() -> Extractor | None:
 
 def random_extractor() -> Extractor:
     """Features [N, 256] of a fixed random convolutional network at 32x32 (random embeddings: Naeem et al. 2020)."""
+    with _float32():
+        return Extractor("random-network (fallback)", to_random_network_input, build_random_network())
+
+
+def build_random_network() -> keras.Model:
+    """Float32 [N, 32, 32, 3] in [-1, 1] -> features [N, 256]; the weights are numpy's, the same on every machine."""
     generator = np.random.default_rng(0)
     images = layers.Input((32, 32, 3))
     x = images
@@ -158,14 +174,26 @@ def random_extractor() -> Extractor:
     features = layers.Dense(256, use_bias=False)(x)
     network = keras.Model(images, features)
     network.set_weights(kernels)
+    return network
 
-    def prepare(images: np.ndarray) -> np.ndarray:
-        images = _coloured(images)
-        if images.shape[1:3] != (32, 32):
-            images = np.stack([cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA) for image in images])
-        return images.astype(np.float32) / 127.5 - 1
 
-    return Extractor("random-network (fallback)", prepare, network)
+def to_random_network_input(images: np.ndarray) -> np.ndarray:
+    """uint8 [N, H, W, C] -> float32 [N, 32, 32, 3] in [-1, 1], by area; grey is copied to three channels."""
+    images = _coloured(images)
+    if images.shape[1:3] != (32, 32):
+        images = np.stack([cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA) for image in images])
+    return images.astype(np.float32) / 127.5 - 1
+
+
+@contextlib.contextmanager
+def _float32() -> Iterator[None]:
+    """Networks built within compute in float32: training sets a global policy, and figures must not depend on it."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def _coloured(images: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """python -m keras_dcgan.fit: trains a DCGAN and leaves pictures, curves and a generator in a run folder."""
 
+import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from absl import flags, logging
 
 from keras_dcgan import cli, runs
-from keras_dcgan.config import PRESETS, TrainConfig, from_preset
+from keras_dcgan.config import PRESETS, SettingError, TrainConfig, from_preset
 
 USAGE = """
 Trains a DCGAN and writes samples/, losses.png, metrics.png, history.csv and generator.keras to a run folder.
@@ -36,22 +37,23 @@ def main() -> None:
     given = cli.given_settings()
     preset, resume = flags.FLAGS.preset, flags.FLAGS.resume
     folder = Path(flags.FLAGS.run_dir or Path("runs") / given.get("dataset", "mnist"))
-    try:
-        # Whatever may be meant is checked before TensorFlow, which takes seconds, is loaded.
-        if resume:
-            configs = {"own": runs.check_resume(folder, preset, given)}
-        else:
-            runs.check_new(folder)
-            configs = {name: from_preset(name, given) for name in (PRESETS if preset == "auto" else [preset])}
-        data_dir = next(iter(configs.values())).data_dir
-        if data_dir and not Path(data_dir).is_dir():
-            raise ValueError(f"--data_dir={data_dir}: no such folder")
-        if given.get("tensorboard"):
-            _require_tensorboard()
-        with runs.lock(folder):
-            _run(configs, folder, resume)
-    except ValueError as error:
-        raise cli.UserError(str(error)) from error
+    with contextlib.ExitStack() as held:
+        try:
+            # Whatever may be meant is checked before TensorFlow, which takes seconds, is loaded.
+            if resume:
+                configs = {"own": runs.check_resume(folder, preset, given)}
+            else:
+                runs.check_new(folder)
+                configs = {name: from_preset(name, given) for name in (PRESETS if preset == "auto" else [preset])}
+            data_dir = next(iter(configs.values())).data_dir
+            if data_dir and not Path(data_dir).is_dir():
+                raise ValueError(f"--data_dir={data_dir}: no such folder")
+            if given.get("tensorboard"):
+                _require_tensorboard()
+            held.enter_context(runs.lock(folder))
+        except ValueError as error:
+            raise cli.UserError(str(error)) from error
+        _run(configs, folder, resume)
 
 
 def _run(configs: dict[str, TrainConfig], folder: Path, resume: bool) -> None:
@@ -68,6 +70,8 @@ def _run(configs: dict[str, TrainConfig], folder: Path, resume: bool) -> None:
         logging.info("Preset: %s, because this machine has %s.", config.preset, machine)
     try:
         outcome = training.train(config, folder, resume)
+    except SettingError as error:
+        raise cli.UserError(str(error)) from error
     except datasets.DatasetUnavailable as error:
         raise cli.Fault(str(error)) from error
     except tf.errors.ResourceExhaustedError as error:

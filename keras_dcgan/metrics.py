@@ -27,18 +27,24 @@ def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
 def kernel_distance(
     real: np.ndarray, fake: np.ndarray, subsets: int = 100, subset_size: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """The kernel distance and its standard error (Binkowski et al. 2018); 0 in expectation for equal distributions.
+    """The kernel distance and its standard error (Bińkowski et al. 2018); 0 in expectation for equal distributions.
 
     The unbiased estimate of the squared maximum mean discrepancy with the kernel (x.y / D + 1)^3, averaged over random
     subsets; it may be below 0.
 
     Args:
-      real, fake: float [N, D] and [M, D].
-      subsets, subset_size: how many draws, of how many features from each set (fewer where a set is smaller).
+      real, fake: float [N, D] and [M, D], N and M at least 2.
+      subsets, subset_size: how many draws, of how many features from each set (at most a tenth of the smaller set, so
+        that the draws differ).
       seed: seed of the draws.
+
+    The draws share features, so the spread of their mean is not that of independent ones: the error counts no more of
+    them than fit side by side in the smaller set. It is NaN where that is one. Raises ValueError for arrays that do not
+    fit or are not finite.
     """
     real, fake = _checked(real, fake, at_least=2)
-    size = min(subset_size, len(real), len(fake))
+    smaller = min(len(real), len(fake))
+    size = max(2, min(subset_size, smaller // 10))
     generator = np.random.default_rng(seed)
     estimates = np.empty(subsets)
     for i in range(subsets):
@@ -47,7 +53,9 @@ def kernel_distance(
         xx, yy, xy = _cubic(x, x), _cubic(y, y), _cubic(x, y)
         within = (xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)) / (size * (size - 1))
         estimates[i] = within - 2 * xy.mean()
-    return float(estimates.mean()), float(estimates.std(ddof=1) / np.sqrt(subsets)) if subsets > 1 else float("nan")
+    independent = min(subsets, smaller // size)
+    error = estimates.std(ddof=1) / np.sqrt(independent) if independent > 1 else np.nan
+    return float(estimates.mean()), float(error)
 
 
 def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, k: int = 5) -> dict[str, float]:
@@ -62,8 +70,7 @@ def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, k: int
 
     Raises ValueError where a set has no k-th neighbour.
     """
-    real, fake = _checked(real, fake, at_least=k + 1, why=f"k={k} neighbours")
-    real, fake = real.astype(np.float32), fake.astype(np.float32)
+    real, fake = _checked(real, fake, at_least=k + 1, why=f"k={k} neighbours", dtype=np.float32)
     centre = real.mean(axis=0)  # |x|^2 - 2 x.y + |y|^2 loses fewer digits near the origin
     real, fake = real - centre, fake - centre
     radii_real, radii_fake = _radii(real, k), _radii(fake, k)
@@ -83,11 +90,14 @@ def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, k: int
     }
 
 
-def nearest(queries: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """The index [N] of the nearest of `references` [M, D] to each of `queries` [N, D]."""
-    queries, references = _checked(queries, references, at_least=1)
+def nearest(references: np.ndarray, queries: np.ndarray, count: int = 1) -> np.ndarray:
+    """The indices int [N, count] of the nearest of `references` [M, D] to each of `queries` [N, D], nearest first."""
+    references, queries = _checked(references, queries, at_least=1, dtype=np.float32)
+    centre = references.mean(axis=0)
+    references, queries = references - centre, queries - centre
     found = [
-        _squared_distances(queries[rows], references).argmin(axis=1) for rows in _blocks(len(queries), len(references))
+        _squared_distances(queries[rows], references).argsort(axis=1, kind="stable")[:, :count]
+        for rows in _blocks(len(queries), len(references))
     ]
     return np.concatenate(found)
 
@@ -97,9 +107,7 @@ def _radii(features: np.ndarray, k: int) -> np.ndarray:
     radii = np.empty(len(features), np.float32)
     for rows in _blocks(len(features), len(features)):
         distances = _squared_distances(features[rows], features)
-        distances[
-            np.arange(len(distances)), np.arange(rows.start, rows.start + len(distances))
-        ] = -1  # itself comes first
+        distances[np.arange(len(distances)), np.arange(rows.start, rows.stop)] = -1  # itself comes first
         radii[rows] = np.partition(distances, k, axis=1)[:, k]
     return radii
 
@@ -123,8 +131,10 @@ def _cubic(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
-def _checked(real: np.ndarray, fake: np.ndarray, at_least: int, why: str = "this") -> tuple[np.ndarray, np.ndarray]:
-    real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
+def _checked(
+    real: np.ndarray, fake: np.ndarray, at_least: int, why: str = "this", dtype: type = np.float64
+) -> tuple[np.ndarray, np.ndarray]:
+    real, fake = np.asarray(real, dtype), np.asarray(fake, dtype)
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
         raise ValueError(f"features {list(real.shape)} and {list(fake.shape)}: must be [N, D] and [M, D]")
     for name, features in (("real", real), ("fake", fake)):

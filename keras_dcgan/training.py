@@ -11,7 +11,7 @@ from absl import logging
 
 from keras_dcgan import callbacks, datasets, guards, images, pipeline, runs
 from keras_dcgan.checkpoints import Checkpoints
-from keras_dcgan.config import TrainConfig
+from keras_dcgan.config import SettingError, TrainConfig
 from keras_dcgan.gan import DCGAN, ConstantThenLinear
 from keras_dcgan.networks import build_discriminator, build_generator
 from keras_dcgan.quality import SampleQuality
@@ -33,7 +33,7 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
     """Trains by a configuration into a run folder, from its start or from its newest sound checkpoint.
 
     SIGINT and SIGTERM end it after the step in hand, with everything saved. The caller holds the folder's lock.
-    Raises datasets.DatasetUnavailable where the data set cannot be had, ValueError for settings that do not fit the
+    Raises datasets.DatasetUnavailable where the data set cannot be had, SettingError for settings that do not fit the
     data, FloatingPointError where a loss is not finite (the checkpoints before it stay),
     tf.errors.ResourceExhaustedError where memory does not suffice, OSError where the folder cannot be written.
     """
@@ -46,7 +46,7 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
     steps_per_epoch = -(-len(data) // config.batch_size)
     total_steps = config.steps or config.epochs * steps_per_epoch
     if total_steps % config.steps_per_execution:
-        raise ValueError(
+        raise SettingError(
             f"--steps_per_execution={config.steps_per_execution}: must divide the run's {total_steps} steps; "
             "give a fitting length as --steps"
         )

@@ -31,7 +31,7 @@ def test_a_signal_ends_the_run_with_everything_saved(tmp_path, number, code):
         text=True, cwd=soak.ROOT,
     )  # fmt: skip
     deadline = time.monotonic() + 120
-    while not (folder / "samples" / "latest.png").exists():
+    while not (folder / "samples" / "step_000010.png").exists():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.2)
     other = subprocess.run(
