@@ -3,7 +3,7 @@
 //   ?file=generator.tflite   which of the exported files; the int8 one where nothing is said
 //   ?seed=7                  which pictures: the same as those of python -m export.sampler --seed=7
 
-const PICTURES = 32;
+const PICTURES = 30;
 const MAX_SEED = 2 ** 31 - 1;
 const MODELS = 'models/';
 const CACHE = 'keras-dcgan'; // also in sw.js
@@ -140,19 +140,13 @@ async function listFiles() {
 }
 
 function chooseFile(files, asked) {
-  const names = files.map(({ file }) => file);
-  const there = names.length ? ` There is ${names.join(', ')}.` : '';
-  if (asked === null) {
-    const first = KINDS.map((kind) => files.find((file) => file.kind === kind)).find(Boolean);
-    return first?.file ?? 'generator-int8.tflite';
-  }
-  if (!/^[\w.-]+\.tflite$/.test(asked) || (names.length && !names.includes(asked))) {
-    throw new Problem(`${asked} is not among the exported files.${there}`);
-  }
-  return asked;
+  const first = KINDS.map((kind) => files.find((file) => file.kind === kind)).find(Boolean);
+  const file = asked ?? first?.file ?? 'generator-int8.tflite';
+  if (!/^[\w.-]+\.tflite$/.test(file)) throw new Problem(`?file=${file} is not the name of a .tflite file.`);
+  return file;
 }
 
-async function fetchFile(file) {
+async function fetchFile(file, files) {
   let response;
   try {
     response = await fetch(MODELS + file);
@@ -160,8 +154,9 @@ async function fetchFile(file) {
     throw new Problem(`${file} cannot be fetched: there is no network, and no earlier visit has kept the file.`);
   }
   if (response.status === 404) {
+    const others = files.map((other) => other.file).join(', ');
     throw new Problem(
-      `${file} is missing. Export a generator with “python -m export --run_dir=… --out=exported/”, ` +
+      `${file} is missing. ${others ? `There is ${others}. To have it, export` : 'Export'} a generator with “python -m export --run_dir=… --out=exported/” ` +
         'and serve that folder with “make web EXPORTED=exported/”.',
     );
   }
@@ -266,11 +261,14 @@ class Studio {
   async walk() {
     const mine = ++this.walks;
     const [a, b] = this.ends;
-    ui.way.ariaValueText = `${ui.way.value} % of the way from ${this.noun} ${a + 1} to ${this.noun} ${b + 1}`;
+    const place = `${ui.way.value} % of the way from ${this.noun} ${a + 1} to ${this.noun} ${b + 1}`;
+    ui.way.ariaValueText = place;
     this.latents ??= Promise.all(this.ends.map((index) => this.generator.latents(this.seed, index)));
     const [start, end] = await this.latents;
     const picture = await this.generator.generate(spherical(start, end, ui.way.value / 100));
-    if (mine === this.walks) paint(ui.morph, picture, this.generator);
+    if (mine !== this.walks) return;
+    paint(ui.morph, picture, this.generator);
+    ui.morph.ariaLabel = `Seed ${this.seed}, ${place}`;
   }
 }
 
@@ -300,9 +298,10 @@ async function keep() {
   await navigator.serviceWorker.ready;
   const cache = await caches.open(CACHE);
   const fetched = performance.getEntriesByType('resource').map(({ name }) => name);
-  for (const url of new Set([new URL('./', location).href, ...fetched])) {
-    if (!url.startsWith(location.origin) || url.endsWith('sw.js') || (await cache.match(url))) continue;
-    await cache.add(new Request(url, { cache: 'force-cache' })); // from the browser's own, without a second download
+  for (const url of new Set([location.origin + location.pathname, ...fetched])) {
+    if (!url.startsWith(location.origin) || (await cache.match(url))) continue;
+    const response = await fetch(url, { cache: 'force-cache' }); // from the browser's own, without a second download
+    if (response.ok) await cache.put(url, response);
   }
   ui.offline.textContent = 'works';
 }
@@ -315,7 +314,7 @@ async function start() {
   const file = chooseFile(files, query.get('file'));
   offerFiles(files, file);
   ui.status.textContent = `Loading the runtime and ${file} …`;
-  const [litert, bytes] = await Promise.all([runtime, fetchFile(file)]);
+  const [litert, bytes] = await Promise.all([runtime, fetchFile(file, files)]);
   const metadata = checkFile(file, bytes);
   const generator = await Generator.load(litert, bytes).catch((error) => {
     throw error instanceof Problem ? error : new Problem(`${file} does not run here: ${error?.message ?? error}`);
