@@ -61,7 +61,7 @@ class Extractor:
     def _outputs(self, images: np.ndarray, progress: Callable[[int], None] | None) -> list[np.ndarray]:
         if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3) or not len(images):
             raise ValueError(
-                f"images: {images.dtype} {list(images.shape)}; must be uint8 [N, H, W, C] with 1 or 3 channels and N > 0"
+                f"images: {images.dtype} {list(images.shape)}; must be uint8 [N, H, W, C], C 1 or 3, N > 0"
             )
         collected = []
         for start in range(0, len(images), self.batch_size):

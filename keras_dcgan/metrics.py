@@ -90,7 +90,7 @@ def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, k: int
     }
 
 
-def nearest(references: np.ndarray, queries: np.ndarray, count: int = 1) -> np.ndarray:
+def nearest(queries: np.ndarray, references: np.ndarray, count: int = 1) -> np.ndarray:
     """The indices int [N, count] of the nearest of `references` [M, D] to each of `queries` [N, D], nearest first."""
     references, queries = _checked(references, queries, at_least=1, dtype=np.float32)
     centre = references.mean(axis=0)

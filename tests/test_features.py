@@ -1,4 +1,5 @@
 import cv2
+import keras
 import numpy as np
 import pytest
 
@@ -23,6 +24,44 @@ def test_the_mnist_classifier_knows_test_digits_on_both_paths(mnist):
     assert (classes == labels).mean() >= 0.985  # of the first 2,000; 0.9936 of all 10,000
     _, enlarged = extractor.features_and_classes(quality.as_generated(mnist[60_000:62_000], 64, 3))
     assert (enlarged == labels).mean() >= 0.98
+
+
+def test_the_fashion_classifier_is_as_good_as_is_said():
+    try:
+        images, labels = datasets.load_images("fashion_mnist"), datasets.load_labels("fashion_mnist")
+    except datasets.DatasetUnavailable as error:
+        pytest.skip(str(error))
+    extractor = features.load_extractor("fashion_mnist")
+    assert extractor.name == "fashion_mnist-classifier"
+    assert (extractor.features_and_classes(images[60_000:])[1] == labels[60_000:]).mean() >= 0.90
+
+
+@pytest.mark.parametrize("load", [lambda: features.load_extractor("mnist"), features.random_extractor])
+def test_features_do_not_depend_on_the_precision_of_training(load, digits):
+    expected = load()(digits)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        found = load()(digits)
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"  # given back
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_progress_is_told_of_every_image(digits):
+    told = []
+    features.Extractor("test", features.to_classifier_input, features.build_classifier(), 16)(digits, told.append)
+    assert told == [16, 32, 40]
+
+
+@pytest.mark.parametrize(
+    "images", [np.zeros((0, 28, 28, 1), np.uint8), np.zeros((2, 28, 28, 1)), np.zeros((2, 28, 28), np.uint8)]
+)
+def test_images_of_another_kind_are_refused(images):
+    with pytest.raises(ValueError, match="must be uint8"):
+        features.random_extractor()(images)
 
 
 def test_features_do_not_depend_on_how_images_are_batched(mnist):
@@ -51,6 +90,19 @@ def test_the_fallback_says_so_and_tells_noise_from_pictures():
     assert a.shape == (32, 256)
     assert np.linalg.norm(a.mean(0) - c.mean(0)) > 3 * np.linalg.norm(a.mean(0) - b.mean(0))
     np.testing.assert_array_equal(features.random_extractor()(noise[:2]), extractor(noise[:2]))
+
+
+def test_inception_is_given_299_pixels_from_minus_one_to_one(monkeypatch):
+    def pooled(include_top, pooling, weights):  # in the place of the network, whose weights are a download
+        assert (include_top, pooling, weights) == (False, "avg", "imagenet")
+        images = keras.layers.Input((299, 299, 3))
+        return keras.Model(images, keras.layers.GlobalAveragePooling2D()(images))
+
+    monkeypatch.setattr(features.keras.applications, "InceptionV3", pooled)
+    extractor = features.load_extractor("cifar10")
+    assert extractor.name == "inception-v3"
+    images = np.stack([np.full((32, 32, 1), level, np.uint8) for level in (0, 255)])
+    np.testing.assert_allclose(extractor(images), [[-1] * 3, [1] * 3], atol=1e-5)
 
 
 def test_without_inceptions_weights_there_is_a_message_and_a_named_fallback(monkeypatch, caplog):

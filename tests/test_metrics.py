@@ -1,4 +1,4 @@
-import resource
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -53,23 +53,45 @@ def test_frechet_distance_of_constant_features():
 
 
 def test_kernel_distance_agrees_with_plain_loops():
-    x, y = normal(12, 4), normal(12, 4, 1) + 0.5
+    x, y = normal(120, 4), normal(130, 4, 1) + 0.5
     kernel = lambda a, b: (np.dot(a, b) / 4 + 1) ** 3  # noqa: E731
-    expected = 0.0
-    for i in range(12):
-        for j in range(12):
-            if i != j:
-                expected += (kernel(x[i], x[j]) + kernel(y[i], y[j])) / (12 * 11)
-            expected -= 2 * kernel(x[i], y[j]) / 144
-    value, error = kernel_distance(x, y, subsets=5)  # a subset holds all of them
-    assert value == pytest.approx(expected, rel=1e-9)
-    assert error == pytest.approx(0, abs=1e-9)
+    generator = np.random.default_rng(7)
+    estimates = []
+    for _ in range(5):
+        a, b = x[generator.choice(120, 12, replace=False)], y[generator.choice(130, 12, replace=False)]
+        expected = 0.0
+        for i in range(12):
+            for j in range(12):
+                if i != j:
+                    expected += (kernel(a[i], a[j]) + kernel(b[i], b[j])) / (12 * 11)
+                expected -= 2 * kernel(a[i], b[j]) / 144
+        estimates.append(expected)
+    value, error = kernel_distance(x, y, subsets=5, seed=7)  # of 12 each, a tenth of the smaller set
+    assert value == pytest.approx(np.mean(estimates), rel=1e-9)
+    assert error == pytest.approx(np.std(estimates, ddof=1) / np.sqrt(5), rel=1e-9)
 
 
 def test_kernel_distance_is_unbiased():
     value, error = kernel_distance(normal(3000, 5), normal(3000, 5, 1), subsets=200, subset_size=100)
     assert abs(value) < 4 * error
     assert kernel_distance(normal(3000, 5), normal(3000, 5, 1) + 1, subsets=20, subset_size=100)[0] > 10 * error
+
+
+def test_the_kernel_distances_error_is_the_spread_over_fresh_samples():
+    def measure(seed: int) -> tuple[float, float]:
+        x, y = normal(1000, 8, 2 * seed), 1.5 * normal(1000, 8, 2 * seed + 1) + 0.5
+        return kernel_distance(x, y, subsets=50, subset_size=100, seed=seed)
+
+    values, errors = np.transpose([measure(seed) for seed in range(40)])
+    assert 0.6 < errors.mean() / values.std(ddof=1) < 1.6  # 0.4 where each draw is counted as independent
+
+
+def test_the_kernel_distance_of_few_samples_claims_no_certainty():
+    value, error = kernel_distance(normal(200, 4), normal(200, 4, 1) + 1)
+    assert value > 0 and error > 0.01 * value
+    assert np.isnan(kernel_distance(normal(3, 4), normal(3, 4, 1))[1])
+    same, error = kernel_distance(normal(2000, 4), normal(2000, 4))
+    assert abs(same) < 4 * error
 
 
 def brute_force(real, fake, k):
@@ -112,17 +134,24 @@ def test_too_few_samples_are_refused():
         frechet_distance(normal(10, 2), normal(10, 3))
 
 
-def test_memory_stays_bounded():
-    count = 20_000  # the whole matrix would be 1.6 GB
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = precision_recall_density_coverage(
-        normal(count, 4).astype(np.float32), normal(count, 4, 1).astype(np.float32)
-    )
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
-    assert grown < 1.3  # GiB
+def test_memory_stays_within_a_few_blocks(monkeypatch):
+    monkeypatch.setattr(metrics, "CHUNK_BYTES", 2**20)  # 1/256 of the real one
+    real, fake = normal(5000, 4).astype(np.float32), normal(5000, 4, 1).astype(np.float32)  # whole matrix: 100 MB
+    tracemalloc.start()
+    try:
+        found = precision_recall_density_coverage(real, fake)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 * 2**20  # so 1.5 GiB, and the features, with the real blocks
     assert found["coverage"] > 0.9
 
 
-def test_nearest_finds_the_nearest():
-    references = normal(50, 3)
-    np.testing.assert_array_equal(metrics.nearest(references[[7, 3]] + 1e-3, references), [7, 3])
+def test_nearest_finds_the_nearest_however_they_are_cut(monkeypatch):
+    references, queries = normal(50, 3) + 100, normal(9, 3, 1) + 100
+    distances = np.linalg.norm(queries[:, np.newaxis] - references, axis=2)
+    expected = np.argsort(distances, axis=1)[:, :4]
+    np.testing.assert_array_equal(metrics.nearest(queries, references, 4), expected)
+    monkeypatch.setattr(metrics, "CHUNK_BYTES", 4 * 50 * 2)
+    np.testing.assert_array_equal(metrics.nearest(queries, references, 4), expected)
+    np.testing.assert_array_equal(metrics.nearest(references[[7, 3]], references), [[7], [3]])
