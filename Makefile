@@ -1,21 +1,30 @@
 # make fit     trains digits          make fit FLAGS="--dataset=fashion_mnist --run_dir=runs/fashion"
 # make export  writes runs/mnist as SavedModel and .tflite files to exported/
+# make web     serves a page that draws with them     make web EXPORTED=folder/
 # make test    runs the tests
 # All make .venv first where it is missing or its requirements have changed.
 
 PYTHON ?= python3
 VENV ?= .venv
 FLAGS ?=
+EXPORTED ?= exported/
 # CUDA where an NVIDIA driver answers; force either with make REQUIREMENTS=requirements-cpu.txt (or requirements.txt).
 REQUIREMENTS ?= $(if $(shell nvidia-smi -L 2>/dev/null),requirements.txt,requirements-cpu.txt)
 
-.PHONY: fit export test lint clean
+.PHONY: fit export web test lint clean
 
 fit: $(VENV)/installed-$(REQUIREMENTS)
 	$(VENV)/bin/python -m keras_dcgan.fit $(FLAGS)
 
 export: $(VENV)/installed-requirements-export.txt
 	$(VENV)/bin/python -m export --run_dir=runs/mnist --out=exported $(FLAGS)
+
+web: export/web/node_modules
+	$(PYTHON) export/web/serve.py --exported=$(EXPORTED)
+
+export/web/node_modules: export/web/package-lock.json
+	cd export/web && npm ci --omit=dev
+	touch $@
 
 test: $(VENV)/installed-requirements-dev.txt
 	$(VENV)/bin/python -m pytest
