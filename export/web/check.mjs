@@ -134,26 +134,27 @@ async function check(server) {
   return { ...seen, console: console_ };
 }
 
+const HEIGHT = 530; // of both in the picture, which is to stay under 200 KB
+
 /** The page on a desktop and on a phone, beside each other. */
 async function picture(path) {
   const views = [];
-  for (const [width, height, colorScheme] of [[1280, 900, 'dark'], [390, 844, 'light']]) {
+  for (const [width, height, colorScheme] of [[1200, 940, 'dark'], [430, 940, 'light']]) {
     const page = await open({ viewport: { width, height }, colorScheme, deviceScaleFactor: 1 });
     await visit(page, '?seed=7');
-    for (const index of [3, 9]) await page.locator('#grid button').nth(index).click();
+    for (const index of [5, 28]) await page.locator('#grid button').nth(index).click();
     for (let i = 0; i < 5; i++) { // the first calls are slow: the browser is still compiling
       await page.locator('#draw').click();
       await settled(page);
     }
     await page.locator('#offline', { hasText: 'works' }).waitFor();
-    if (width < 640) await page.locator('#way').scrollIntoViewIfNeeded();
     views.push(`data:image/png;base64,${(await page.screenshot()).toString('base64')}`);
     console.log((await settled(page)).status);
   }
-  const page = await open({ viewport: { width: 1760, height: 964 } });
+  const page = await open({ viewport: { width: 995, height: 570 } });
   await page.setContent(
-    `<body style="margin:0;height:100%;display:flex;gap:30px;align-items:center;justify-content:center;background:#8a93a5">
-     ${views.map((view) => `<img src="${view}" style="border-radius:16px">`).join('')}</body>`,
+    `<body style="margin:0;height:100%;display:flex;gap:24px;align-items:center;justify-content:center;background:#8a93a5">
+     ${views.map((view) => `<img src="${view}" style="height:${HEIGHT}px;border-radius:12px">`).join('')}</body>`,
   );
   await page.screenshot({ path });
 }
