@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ Measures a generator: writes metrics.json and nearest.png to its run folder, or 
 """
 SHOWN = 16  # samples in nearest.png, each with NEIGHBOURS real images
 NEIGHBOURS = 3
+DRAWN_AT_ONCE = 100
+CHUNK = 1000  # images held as pictures at a time; at 256 pixels all of them would not fit
 
 
 def define_flags() -> None:
@@ -64,20 +66,24 @@ def main() -> None:
         labels = datasets.load_labels(dataset, data_dir or None)
     except datasets.DatasetUnavailable as error:
         raise cli.Fault(str(error)) from error
-    result, picture = evaluate(generator, dataset, data, labels, given.samples, given.seed)
+    try:
+        result, picture = evaluate(generator, dataset, data, labels, given.samples, given.seed)
+    except ValueError as error:  # such as altered weights of the classifier
+        raise cli.Fault(str(error)) from error
     result["generator"] = str(given.generator or Path(given.run_dir) / runs.GENERATORS[given.which])
     write_text(out / "metrics.json", json.dumps(result, indent=2) + "\n")
 
     from keras_dcgan import images
 
-    images.write_image(out / "nearest.png", picture)
+    if picture is not None:
+        images.write_image(out / "nearest.png", picture)
     print(report(result))
     logging.info("Wrote %s and %s", out / "metrics.json", out / "nearest.png")
 
 
 def evaluate(
-    generator, dataset: str, data: np.ndarray, labels: np.ndarray, samples: int, seed: int
-) -> tuple[dict[str, Any], np.ndarray]:
+    generator, dataset: str, data: np.ndarray, labels: np.ndarray, samples: int, seed: int, with_picture: bool = True
+) -> tuple[dict[str, Any], np.ndarray | None]:
     """Every figure of a generator, the same figures of reals against reals, and the picture of nearest reals.
 
     Args:
@@ -87,23 +93,39 @@ def evaluate(
       samples: how many images are drawn; as many reals are chosen to compare with, and as many others for the floor
         (fewer of each where the data set has not twice as many).
       seed: seed of the latents and of the choice.
+      with_picture: whether to look for the nearest reals, for which all of `data` goes through the extractor.
 
     Returns:
-      The figures as JSON values, and uint8 [H', W', C]: some samples, each with its nearest reals to the right.
+      The figures as JSON values, and uint8 [H', W', C], some samples, each with the nearest of all reals to its right,
+      or None. Raises FloatingPointError where an image drawn is not finite.
     """
-    from keras_dcgan import features, images, metrics
+    from keras_dcgan import features, metrics
     from keras_dcgan.quality import as_generated
 
     _, size, _, channels = generator.output_shape
     extractor = features.load_extractor(dataset)
     samples = min(samples, len(data) // 2)
-    chosen = np.random.default_rng(seed).permutation(len(data))[: 2 * samples]
-    reals = as_generated(data[chosen], size, channels)
-    fakes = _draw(generator, samples, seed)
-    with_bar = _bar(len(reals) + len(fakes))
-    real_features, _ = extractor.features_and_classes(reals, with_bar(0))
-    fake_features, classes = extractor.features_and_classes(fakes, with_bar(len(reals)))
-    reference, others = real_features[:samples], real_features[samples:]
+    order = np.random.default_rng(seed).permutation(len(data))
+    latents = runs.draw_latents(samples, generator.input_shape[-1], seed)
+    shown = _draw(generator, latents[:DRAWN_AT_ONCE])[:SHOWN]
+    advance = _bar(samples + (len(data) if with_picture else 2 * samples))
+
+    def measure(pictures: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+        found, classes = [], []
+        for part in pictures:
+            part_features, part_classes = extractor.features_and_classes(part)
+            found.append(part_features)
+            if part_classes is not None:
+                classes.append(part_classes)
+            advance(len(part))
+        return np.concatenate(found), np.concatenate(classes) if classes else None
+
+    def real(chosen: np.ndarray) -> Iterable[np.ndarray]:
+        return (as_generated(data[part], size, channels) for part in _parts(chosen))
+
+    fake_features, fake_classes = measure(_draw(generator, part) for part in _parts(latents))
+    reference, _ = measure(real(order[:samples]))
+    others, other_classes = measure(real(order[samples : 2 * samples]))
 
     def figures(found: np.ndarray) -> dict[str, float]:
         kernel, error = metrics.kernel_distance(reference, found, seed=seed)
@@ -118,18 +140,37 @@ def evaluate(
         "dataset": dataset, "features": extractor.name, "samples": samples, "seed": seed,
         "generated": figures(fake_features), "real": figures(others), "versions": runs.versions(),
     }  # fmt: skip
-    if classes is not None:
-        shares = [np.bincount(found, minlength=10)[:10] / len(found) for found in (classes, labels)]
+    if fake_classes is not None and other_classes is not None:
+        generated, truth, predicted = (
+            np.bincount(found, minlength=10)[:10] / len(found) for found in (fake_classes, labels, other_classes)
+        )
         result["classes"] = {
-            "generated": np.round(shares[0], 4).tolist(),
-            "real": np.round(shares[1], 4).tolist(),
-            "total_variation": float(0.5 * np.abs(shares[0] - shares[1]).sum()),
+            "generated": np.round(generated, 4).tolist(),
+            "real": np.round(truth, 4).tolist(),
+            "total_variation": float(0.5 * np.abs(generated - truth).sum()),
+            "total_variation_real": float(0.5 * np.abs(predicted - truth).sum()),
         }
-    rows = []
-    for i in range(min(SHOWN, samples)):
-        distances = np.sum((reference - fake_features[i]) ** 2, axis=1)
-        rows.append(np.concatenate([fakes[i : i + 1], reals[np.argsort(distances)[:NEIGHBOURS]]]))
-    return result, images.make_grid(np.concatenate(rows), columns=4 * (1 + NEIGHBOURS))
+    if not with_picture:
+        return result, None
+    found = [reference, others]
+    if 2 * samples < len(data):
+        found.append(measure(real(order[2 * samples :]))[0])
+    neighbours = order[metrics.nearest(fake_features[:SHOWN], np.concatenate(found), NEIGHBOURS)]  # (SHOWN, NEIGHBOURS)
+    return result, nearest_picture(shown, [as_generated(data[indices], size, channels) for indices in neighbours])
+
+
+def nearest_picture(samples: np.ndarray, neighbours: list[np.ndarray]) -> np.ndarray:
+    """Lays samples uint8 [N, S, S, C] out in four columns, each with its neighbours [K, S, S, C] to its right.
+
+    Grey bars divide the columns: what follows a bar, or the edge, is a sample.
+    """
+    from keras_dcgan import images
+
+    rows = [np.concatenate([sample[np.newaxis], near]) for sample, near in zip(samples, neighbours, strict=True)]
+    rows += [np.zeros_like(rows[0])] * (-len(rows) % 4)
+    columns = [images.make_grid(np.concatenate(rows[i::4]), columns=len(rows[0])) for i in range(4)]
+    bar = np.full((columns[0].shape[0], images.GAP, columns[0].shape[2]), 128, np.uint8)
+    return np.concatenate([part for column in columns for part in (column, bar)][:-1], axis=1)
 
 
 def report(result: dict[str, Any]) -> str:
@@ -141,31 +182,41 @@ def report(result: dict[str, Any]) -> str:
     for name in ("frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage"):
         generated, real = result["generated"][name], result["real"][name]
         lines.append(f"{name.replace('_', ' '):20}{generated:12.4f}{real:12.4f}")
+        if name == "kernel_distance":
+            errors = [result[side]["kernel_distance_standard_error"] for side in ("generated", "real")]
+            lines.append(f"{'  standard error':20}{errors[0]:12.4f}{errors[1]:12.4f}")
     if "classes" in result:
         lines.append(f"{'class':20}{'generated':>12}{'real':>12}")
         for i, (generated, real) in enumerate(
             zip(result["classes"]["generated"], result["classes"]["real"], strict=True)
         ):
             lines.append(f"{i:<20}{generated:12.1%}{real:12.1%}")
-        lines.append(f"{'total variation':20}{result['classes']['total_variation']:12.4f}")
+        classes = result["classes"]
+        lines.append(f"{'total variation':20}{classes['total_variation']:12.4f}{classes['total_variation_real']:12.4f}")
     return "\n".join(lines)
 
 
-def _draw(generator, count: int, seed: int) -> np.ndarray:
+def _draw(generator, latents: np.ndarray) -> np.ndarray:
     from keras_dcgan import images
 
-    latents = runs.draw_latents(count, generator.input_shape[-1], seed)
-    return images.to_uint8(generator.predict(latents, batch_size=100, verbose=0))
+    drawn = generator.predict(latents, batch_size=DRAWN_AT_ONCE, verbose=0)
+    if not np.isfinite(drawn).all():  # as uint8 they would be black and look like a result
+        raise FloatingPointError("the generator draws values that are not finite: its training had failed")
+    return images.to_uint8(drawn)
 
 
-def _bar(total: int) -> Callable[[int], Callable[[int], None] | None]:
-    """A progress bar over several passes: `_bar(total)(done_before)` is told the count of one; none in a log file."""
+def _parts(array: np.ndarray) -> Iterable[np.ndarray]:
+    return (array[start : start + CHUNK] for start in range(0, len(array), CHUNK))
+
+
+def _bar(total: int) -> Callable[[int], None]:
+    """A progress bar, to be told how many images more are done; silent in a log file."""
     import keras
 
     if not sys.stdout.isatty():
-        return lambda before: None
+        return lambda count: None
     bar = keras.utils.Progbar(total, unit_name="image")
-    return lambda before: lambda count: bar.update(before + count)
+    return lambda count: bar.add(count)
 
 
 if __name__ == "__main__":
