@@ -19,12 +19,12 @@ fit: $(VENV)/installed-$(REQUIREMENTS)
 export: $(VENV)/installed-requirements-export.txt
 	$(VENV)/bin/python -m export --run_dir=runs/mnist --out=exported $(FLAGS)
 
-web: export/web/node_modules
-	$(PYTHON) export/web/serve.py --exported=$(EXPORTED)
+# npm writes its stamp last, so an installation that was broken off runs again.
+web: export/web/node_modules/.package-lock.json
+	$(PYTHON) export/web/serve.py --exported=$(EXPORTED) $(FLAGS)
 
-export/web/node_modules: export/web/package-lock.json
+export/web/node_modules/.package-lock.json: export/web/package-lock.json
 	cd export/web && npm ci --omit=dev
-	touch $@
 
 test: $(VENV)/installed-requirements-dev.txt
 	$(VENV)/bin/python -m pytest
