@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from keras_dcgan.config import IMAGE_SIZES
+from keras_dcgan.layers import BatchNormalization, Conv2D, Conv2DTranspose
 
 
 def build_generator(width: int = 128, image_size: int = 64, channels: int = 3, latent_dim: int = 100) -> keras.Model:
@@ -21,13 +22,11 @@ def build_generator(width: int = 128, image_size: int = 64, channels: int = 3, l
     for i, doublings in enumerate(reversed(range(halvings)), 1):  # (N, 4, 4, 8 W) ... (N, S/2, S/2, W)
         filters = width * 2**doublings
         stride, padding = (1, "valid") if i == 1 else (2, "same")
-        x = layers.Conv2DTranspose(
-            filters, 4, stride, padding, use_bias=False, kernel_initializer=_normal(), name=f"g{i}"
-        )(x)
+        x = Conv2DTranspose(filters, 4, stride, padding, use_bias=False, kernel_initializer=_normal(), name=f"g{i}")(x)
         x = _batch_normalization(f"gbn{i}")(x)
         x = layers.ReLU(name=f"gact{i}")(x)
     i = halvings + 1
-    x = layers.Conv2DTranspose(channels, 4, 2, "same", use_bias=False, kernel_initializer=_normal(), name=f"g{i}")(
+    x = Conv2DTranspose(channels, 4, 2, "same", use_bias=False, kernel_initializer=_normal(), name=f"g{i}")(
         x
     )  # (N, S, S, C)
     images = layers.Activation("tanh", dtype="float32", name="images")(x)
@@ -44,22 +43,23 @@ def build_discriminator(width: int = 128, image_size: int = 64, channels: int = 
     images = layers.Input((image_size, image_size, channels), name="images")
     x = images
     for i in range(1, halvings + 1):  # (N, S/2, S/2, W) ... (N, 4, 4, 8 W)
-        x = layers.Conv2D(
-            width * 2 ** (i - 1), 4, 2, "same", use_bias=False, kernel_initializer=_normal(), name=f"d{i}"
-        )(x)
+        x = Conv2D(width * 2 ** (i - 1), 4, 2, "same", use_bias=False, kernel_initializer=_normal(), name=f"d{i}")(x)
         if i > 1:  # no normalisation beside the image: it would hide the image's own mean and contrast
             x = _batch_normalization(f"dbn{i}")(x)
         x = layers.LeakyReLU(0.2, name=f"dact{i}")(x)
-    x = layers.Conv2D(1, 4, use_bias=False, kernel_initializer=_normal(), name=f"d{halvings + 1}")(x)  # (N, 1, 1, 1)
+    x = Conv2D(1, 4, use_bias=False, kernel_initializer=_normal(), name=f"d{halvings + 1}")(x)  # (N, 1, 1, 1)
     logits = layers.Flatten(dtype="float32", name="logits")(x)
     return keras.Model(images, logits, name="discriminator")
 
 
 def float32_copy(network: keras.Model) -> keras.Model:
-    """A copy of a functional network, with its own weights, that computes in float32 under any dtype policy."""
+    """A copy of a functional network, with its own weights, that computes in float32 under any dtype policy.
+
+    It is made of Keras's own layers alone: a file that it is saved to loads where this package is not.
+    """
 
     def clone(layer: layers.Layer) -> layers.Layer:
-        return layer.__class__.from_config({**layer.get_config(), "dtype": "float32"})
+        return getattr(layers, type(layer).__name__).from_config({**layer.get_config(), "dtype": "float32"})
 
     copy = keras.models.clone_model(network, clone_function=clone)
     copy.set_weights(network.get_weights())
@@ -84,4 +84,4 @@ def _normal() -> keras.initializers.Initializer:
 
 def _batch_normalization(name: str) -> layers.Layer:
     # The seed fixes the scale at 1 and adds 1e-12 to cuDNN's smallest epsilon.
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5 + 1e-12, scale=False, name=name)
+    return BatchNormalization(momentum=0.9, epsilon=1e-5 + 1e-12, scale=False, name=name)

@@ -1,0 +1,176 @@
+"""Keras's convolutions and batch normalisation, computed by what runs fastest: the same mathematics and weights.
+
+Every class has the name, the arguments and the weights of the Keras layer that it stands for, so
+`networks.float32_copy` can put Keras's own in its place. What is different:
+
+- On a CPU, oneDNN's weight gradient of a deep 4x4 convolution of stride 2 reaches a fraction of the machine's peak. As
+  2x2 convolution of the image cut into 2x2 blocks it is four plain matrix products, which come close to it.
+- Batch normalisation runs as TensorFlow's fused kernel in both directions, in the activations' own precision with
+  float32 statistics. Keras composes it from a dozen element-wise operations.
+
+Gradients of gradients, which R1 takes, work through all of them.
+"""
+
+import keras
+import tensorflow as tf
+
+STRIDE = 2
+
+
+@tf.custom_gradient
+def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """A 4x4 convolution of stride 2, padding 1: [N, H, W, A], [4, 4, A, B] -> [N, H/2, W/2, B]; H and W even."""
+
+    def gradient(d_outputs):
+        return convolve_transposed(d_outputs, kernel), kernel_gradient(images, d_outputs)
+
+    height, depth = images.shape[1], kernel.shape[2]
+    if height == 8 and depth >= 512:  # here the kernel outweighs the images, and oneDNN reorders it at every step
+        blocks = tf.concat(_block_windows(images), axis=-1)  # (N, 4, 4, 16 A)
+        outputs = tf.matmul(_rows(blocks), _rows(_to_blocks(kernel)))
+        return tf.reshape(outputs, [-1, height // 2, images.shape[2] // 2, kernel.shape[3]]), gradient
+    return tf.nn.conv2d(images, kernel, STRIDE, "SAME"), gradient
+
+
+@tf.custom_gradient
+def convolve_transposed(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """The transpose of `convolve`: [N, H, W, B], [4, 4, A, B] -> [N, 2H, 2W, A]."""
+
+    def gradient(d_outputs):
+        return convolve(d_outputs, kernel), kernel_gradient(d_outputs, inputs)
+
+    height, width = inputs.shape[1:3]
+    depth, filters = kernel.shape[2:]
+    if depth <= 3:  # an image: a 2x2 convolution to its 2x2 blocks
+        blocks = tf.reshape(_to_blocks(kernel), [2, 2, 4 * depth, filters])
+        blocks = tf.transpose(tf.reverse(blocks, [0, 1]), [0, 1, 3, 2])
+        padded = tf.pad(inputs, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        images = tf.nn.depth_to_space(tf.nn.conv2d(padded, blocks, 1, "VALID"), 2)
+        return images[:, 1:-1, 1:-1], gradient
+    shape = [tf.shape(inputs)[0], STRIDE * height, STRIDE * width, depth]
+    return tf.nn.conv2d_transpose(inputs, kernel, shape, STRIDE, "SAME"), gradient
+
+
+def kernel_gradient(images: tf.Tensor, d_outputs: tf.Tensor) -> tf.Tensor:
+    """The gradient of `convolve` by its kernel: [N, H, W, A], [N, H/2, W/2, B] -> [4, 4, A, B]."""
+    depth, filters = images.shape[-1], d_outputs.shape[-1]
+    if depth < 64:  # few channels make thin matrices; oneDNN's own is faster
+        return tf.raw_ops.Conv2DBackpropFilter(
+            input=images, filter_sizes=[4, 4, depth, filters], out_backprop=d_outputs,
+            strides=[1, STRIDE, STRIDE, 1], padding="SAME",
+        )  # fmt: skip
+    d_rows = _rows(d_outputs)
+    products = [tf.matmul(_rows(window), d_rows, transpose_a=True) for window in _block_windows(images)]
+    blocks = tf.reshape(tf.stack(products), [2, 2, 2, 2, depth, filters])
+    return tf.reshape(tf.transpose(blocks, [0, 2, 1, 3, 4, 5]), [4, 4, depth, filters])
+
+
+def _block_windows(images: tf.Tensor) -> list[tf.Tensor]:
+    """The four [N, H/2, W/2, 4 A] windows, one per place of a 2x2 kernel, of the images cut into 2x2 blocks."""
+    height, width, depth = images.shape[1:]
+    rows, columns = height // 2, width // 2
+    padded = tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]])
+    blocks = tf.reshape(padded, [-1, rows + 1, 2, columns + 1, 2 * depth])
+    blocks = tf.reshape(tf.transpose(blocks, [0, 1, 3, 2, 4]), [-1, rows + 1, columns + 1, 4 * depth])
+    return [blocks[:, i : i + rows, j : j + columns] for i in (0, 1) for j in (0, 1)]
+
+
+def _to_blocks(kernel: tf.Tensor) -> tf.Tensor:
+    """[4, 4, A, B] -> [16 A, B], in the order of the concatenated `_block_windows`."""
+    depth, filters = kernel.shape[2:]
+    blocks = tf.transpose(tf.reshape(kernel, [2, 2, 2, 2, depth, filters]), [0, 2, 1, 3, 4, 5])
+    return tf.reshape(blocks, [16 * depth, filters])
+
+
+def _rows(x: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(x, [-1, x.shape[-1]])
+
+
+def normalize(x: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Batch normalisation without a scale (Ioffe & Szegedy 2015): [N, H, W, C], [C] -> the same, mean and variance.
+
+    `x` may be bfloat16; `offset` and the statistics, which are biased, are float32. No gradient goes through those.
+    """
+    scale = tf.ones_like(offset)
+
+    @tf.custom_gradient
+    def forward(x, offset):
+        found = tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon, is_training=True
+        )
+
+        @tf.custom_gradient
+        def backward(x, d_outputs):
+            first = tf.raw_ops.FusedBatchNormGradV3(
+                y_backprop=d_outputs, x=x, scale=scale, reserve_space_1=found.reserve_space_1,
+                reserve_space_2=found.reserve_space_2, reserve_space_3=found.reserve_space_3,
+                epsilon=epsilon, is_training=True,
+            )  # fmt: skip
+
+            def second(*upstream):
+                # TensorFlow knows no gradient of this kernel; what the kernel computes, composed, has one.
+                with tf.GradientTape() as tape:
+                    tape.watch([x, d_outputs])
+                    composed = _composed_gradient(x, d_outputs, epsilon)
+                return tape.gradient(composed, [x, d_outputs], output_gradients=upstream)
+
+            return (first.x_backprop, first.offset_backprop), second
+
+        return (found.y, found.batch_mean, found.batch_variance), lambda d_outputs, *_: backward(x, d_outputs)
+
+    outputs, mean, variance = forward(x, offset)
+    count = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
+    return outputs, mean, variance * (count - 1) / count  # the kernel's variance is the unbiased one
+
+
+def _composed_gradient(x, d_outputs, epsilon):
+    wide, d_wide = tf.cast(x, tf.float32), tf.cast(d_outputs, tf.float32)
+    mean, variance = tf.nn.moments(wide, [0, 1, 2])
+    inverse = tf.math.rsqrt(variance + epsilon)
+    normal = (wide - mean) * inverse
+    shared = tf.reduce_mean(d_wide, [0, 1, 2]) + normal * tf.reduce_mean(d_wide * normal, [0, 1, 2])
+    return tf.cast(inverse * (d_wide - shared), x.dtype), tf.reduce_sum(d_wide, [0, 1, 2])
+
+
+def _on_cpu() -> bool:
+    return not tf.config.list_logical_devices("GPU")
+
+
+class _Strided:
+    """What makes a layer one of those that `convolve` computes: 4x4, stride 2, "same", no bias."""
+
+    def _is_strided(self) -> bool:
+        return self.kernel_size == (4, 4) and self.strides == (2, 2) and self.padding == "same" and not self.use_bias
+
+
+@keras.saving.register_keras_serializable("keras_dcgan")
+class Conv2D(_Strided, keras.layers.Conv2D):
+    """`keras.layers.Conv2D`."""
+
+    def call(self, inputs):
+        if _on_cpu() and self._is_strided():
+            return convolve(inputs, tf.convert_to_tensor(self.kernel))
+        return super().call(inputs)
+
+
+@keras.saving.register_keras_serializable("keras_dcgan")
+class Conv2DTranspose(_Strided, keras.layers.Conv2DTranspose):
+    """`keras.layers.Conv2DTranspose`."""
+
+    def call(self, inputs):
+        if _on_cpu() and self._is_strided():
+            return convolve_transposed(inputs, tf.convert_to_tensor(self.kernel))
+        return super().call(inputs)
+
+
+@keras.saving.register_keras_serializable("keras_dcgan")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """`keras.layers.BatchNormalization`; faster without a scale, as the networks use it."""
+
+    def call(self, inputs, training=None, mask=None):
+        if self.scale or not training:
+            return super().call(inputs, training=training, mask=mask)
+        outputs, mean, variance = normalize(inputs, tf.cast(self.beta, tf.float32), float(self.epsilon))
+        for moving, found in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + found * (1.0 - self.momentum))
+        return outputs
