@@ -132,33 +132,28 @@ def _composed_gradient(x, d_outputs, epsilon):
     return tf.cast(inverse * (d_wide - shared), x.dtype), tf.reduce_sum(d_wide, [0, 1, 2])
 
 
-def _on_cpu() -> bool:
-    return not tf.config.list_logical_devices("GPU")
-
-
-class _Strided:
-    """What makes a layer one of those that `convolve` computes: 4x4, stride 2, "same", no bias."""
-
-    def _is_strided(self) -> bool:
-        return self.kernel_size == (4, 4) and self.strides == (2, 2) and self.padding == "same" and not self.use_bias
+def _is_ours(layer: keras.layers.Layer) -> bool:
+    """Whether `convolve` or its transpose is what the layer computes, and faster here: not where cuDNN is."""
+    fits = layer.kernel_size == (4, 4) and layer.strides == (2, 2) and layer.padding == "same" and not layer.use_bias
+    return fits and not tf.config.list_logical_devices("GPU")
 
 
 @keras.saving.register_keras_serializable("keras_dcgan")
-class Conv2D(_Strided, keras.layers.Conv2D):
+class Conv2D(keras.layers.Conv2D):
     """`keras.layers.Conv2D`."""
 
     def call(self, inputs):
-        if _on_cpu() and self._is_strided():
+        if _is_ours(self):
             return convolve(inputs, tf.convert_to_tensor(self.kernel))
         return super().call(inputs)
 
 
 @keras.saving.register_keras_serializable("keras_dcgan")
-class Conv2DTranspose(_Strided, keras.layers.Conv2DTranspose):
+class Conv2DTranspose(keras.layers.Conv2DTranspose):
     """`keras.layers.Conv2DTranspose`."""
 
     def call(self, inputs):
-        if _on_cpu() and self._is_strided():
+        if _is_ours(self):
             return convolve_transposed(inputs, tf.convert_to_tensor(self.kernel))
         return super().call(inputs)
 

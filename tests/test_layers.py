@@ -60,5 +60,5 @@ def test_batch_normalisation_is_keras_own_to_second_order(policy, tolerance):
         if is_right is not None:
             np.testing.assert_allclose(ours_is, is_right, atol=tolerance * np.abs(is_right).max())
     for name in ("moving_mean", "moving_variance"):
-        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-3 if tolerance > 1e-4 else 1e-5)
+        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-2 if tolerance > 1e-4 else 1e-5)
     np.testing.assert_allclose(ours(x), theirs(x), atol=3 * tolerance)
