@@ -38,7 +38,11 @@ def first_results(width: int) -> dict[str, float]:
     """Seconds until a run has the first row of its history, and its first picture."""
     with tempfile.TemporaryDirectory() as name:
         run = Path(name) / "run"
-        awaited = {"first step": run / "history.csv", "first picture": run / "samples" / "step_000001.png"}
+        history, picture = run / "history.csv", run / "samples" / "step_000001.png"
+        awaited = {
+            "first step": lambda: history.exists() and history.read_text().count("\n") > 1,  # below its header
+            "first picture": picture.exists,
+        }
         command = [
             sys.executable, "-m", "keras_dcgan.fit", "--preset=quick", f"--width={width}", "--steps=1", "--log_every=1",
             "--sample_every=1", "--measure_every=0", "--checkpoint_every=0", f"--run_dir={run}",
@@ -48,8 +52,8 @@ def first_results(width: int) -> dict[str, float]:
         training = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while len(seconds) < len(awaited):
             ended = training.poll() is not None
-            for what, path in awaited.items():
-                if what not in seconds and path.exists():
+            for what, done in awaited.items():
+                if what not in seconds and done():
                     seconds[what] = time.perf_counter() - started
             if ended and len(seconds) < len(awaited):
                 raise SystemExit(f"error: the run ended without {', '.join(set(awaited) - set(seconds))}")
