@@ -77,6 +77,10 @@ def main() -> None:
         raise cli.UserError(str(error)) from error
     except datasets.DatasetUnavailable as error:
         raise cli.Fault(str(error)) from error
+    from keras_dcgan.quality import MEASURABLE
+
+    if len(data) < MEASURABLE:
+        raise cli.UserError(f"--dataset={dataset}: holds {len(data)} images; to measure takes {MEASURABLE}")
     try:
         result, picture = evaluate(generator, dataset, data, labels, given.samples, given.seed)
     except ValueError as error:  # such as altered weights of the classifier

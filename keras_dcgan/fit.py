@@ -49,7 +49,8 @@ def main() -> None:
                 runs.check_new(folder)
                 configs = {name: from_preset(name, given) for name in (PRESETS if preset == "auto" else [preset])}
             config = next(iter(configs.values()))
-            inputs.resolve(config.dataset)
+            if Path(inputs.resolve(config.dataset)) in folder.absolute().parents:
+                raise ValueError(f"--run_dir={folder}: lies in --dataset, where its pictures would be taken for data")
             data_dir = config.data_dir
             if data_dir and not Path(data_dir).is_dir():
                 raise ValueError(f"--data_dir={data_dir}: no such folder")

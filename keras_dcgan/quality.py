@@ -9,6 +9,8 @@ from keras_dcgan import features, images, metrics, pipeline, runs
 from keras_dcgan.callbacks import StepCounter, Table, summary_writer
 from keras_dcgan.sources import Images
 
+MEASURABLE = 32  # images at least; the measures compare halves of them
+
 
 class SampleQuality(StepCounter):
     """Every so many steps: Fréchet distance, precision, recall, density and coverage of fresh samples.

@@ -14,7 +14,7 @@ from keras_dcgan.checkpoints import Checkpoints
 from keras_dcgan.config import SettingError, TrainConfig
 from keras_dcgan.gan import DCGAN, ConstantThenLinear
 from keras_dcgan.networks import build_discriminator, build_generator
-from keras_dcgan.quality import SampleQuality
+from keras_dcgan.quality import MEASURABLE, SampleQuality
 from keras_dcgan.sources import Images
 
 ALARM_SAMPLES = 64
@@ -96,7 +96,8 @@ def watchers(
     """The callbacks of a run, checkpoints after everything that writes tables."""
 
     def prepared(count: int) -> np.ndarray:
-        chosen = pipeline.transform(data[:count], config.image_size, config.channels)
+        some = data[np.arange(count) % len(data)]  # again from the first where there are fewer
+        chosen = pipeline.transform(some, config.image_size, config.channels)
         return images.to_uint8(chosen.numpy())
 
     tensorboard = folder / "tensorboard" if config.tensorboard else None
@@ -110,7 +111,9 @@ def watchers(
             runs.draw_latents(ALARM_SAMPLES, config.latent_dim, config.seed + 1), prepared(ALARM_SAMPLES)
         ),
     ]
-    if config.measure_every:
+    if config.measure_every and len(data) < MEASURABLE:
+        logging.warning("Sample quality is not measured: that takes %d images, and here are %d", MEASURABLE, len(data))
+    elif config.measure_every:
         watching.append(
             SampleQuality(
                 folder, config.dataset, data, config.image_size, config.channels, config.latent_dim,
