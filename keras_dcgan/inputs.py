@@ -70,8 +70,8 @@ def open_images(config: TrainConfig, folder: str | Path | None = None) -> tuple[
                 images = fitted(images, config)
     except ValueError as error:
         raise error if isinstance(error, SettingError) else SettingError(f"--dataset: {error}") from error
-    report.setdefault("images", len(images))
-    report.setdefault("stored_as", list(images.shape[1:]))
+    if "images" not in report:  # all of one size
+        report |= {"images": len(images), "stored_as": "x".join(map(str, images.shape[1:]))}
     return images, report
 
 
@@ -179,13 +179,14 @@ def describe(report: dict[str, Any], config: TrainConfig) -> str:
     """One line for people: how many images, of what sizes and colours, what was left out, what becomes of them."""
     parts = [f"{Path(report['dataset']).name}: {report['images']:,} images"]
     if "smallest" in report:
-        small, large = ("x".join(map(str, report[name])) for name in ("smallest", "largest"))
-        parts.append(f"{small} to {large} pixels (median shorter side {report['median_shorter_side']})")
+        parts.append(
+            f"{report['smallest']} to {report['largest']} pixels (median shorter side {report['median_shorter_side']})"
+        )
         parts.append(f"{report['colour']:,} in colour, {report['grey']:,} grey")
         if report["left_out"]:
             parts.append(f"{len(report['left_out']):,} files left out, see {DATASET_REPORT}")
     else:
-        parts.append("x".join(map(str, report["stored_as"])))
+        parts.append(f"{report['stored_as']} each")
     size = config.image_size
     return ", ".join(parts) + f"; to {size}x{size}x{config.channels} by {config.fit}"
 
