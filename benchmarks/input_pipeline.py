@@ -204,9 +204,10 @@ def draw(path: str, rows: dict[str, dict[str, Any]]) -> None:
     axes.barh(list(bars), list(bars.values()))
     if "training" in rows:
         axes.axvline(rows["training"]["training"], color="tab:red", label="training consumes")
-        axes.legend()
+        axes.legend(loc="upper left", bbox_to_anchor=(0, 1.15))
     axes.invert_yaxis()
     axes.set_xscale("log")
+    axes.set_xlim(left=100)
     axes.set_xlabel("images per second")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=100)

@@ -13,6 +13,7 @@ import numpy as np
 from keras_dcgan import pictures
 from keras_dcgan.folders import read_file
 
+SMALL_BYTES = 2**15  # files up to about this decode so fast that Python's lock makes more threads the slower way
 RETRIES = 3  # of a file that cannot be read, since network file systems hiccup
 
 
@@ -66,7 +67,7 @@ class Images:
 
 
 class FolderImages(Images):
-    """Picture files, read and decoded by a pool of threads each time that they are asked for.
+    """Picture files, read and decoded each time that they are asked for, large ones by a pool of threads.
 
     Memory holds the names alone.
 
@@ -83,10 +84,15 @@ class FolderImages(Images):
         super().__init__(len(names), image_size, image_size, channels)
         self.folder, self.names, self.sizes = folder, names, sizes
         self.options = (image_size, channels, fit, background)
-        self.threads = os.cpu_count() or 1
+        self.threads = (os.cpu_count() or 1) if len(sizes) and np.mean(sizes) > SMALL_BYTES else 1
         self._pool = ThreadPoolExecutor(self.threads, "decode")
 
     def _read(self, indices: np.ndarray, out: np.ndarray) -> None:
+        if self.threads == 1:
+            for position, index in enumerate(indices.tolist()):
+                out[position] = self._decode(index)
+            return
+
         def part(start: int) -> None:
             for position in range(start, len(indices), self.threads):
                 out[position] = self._decode(int(indices[position]))
