@@ -146,7 +146,7 @@ def train(config: TrainConfig) -> float:
     size = (config.batch_size, config.image_size, config.image_size, config.channels)
     batch = tf.random.uniform(size, -1, 1)
     steps = 8
-    speeds = []
+    speeds: list[float] = []
     while len(speeds) < 2 or sum(speeds) < FLAGS.seconds:
         begin = time.monotonic()
         gan.fit(tf.data.Dataset.from_tensors(batch).repeat(steps), shuffle=False, verbose=0)
