@@ -161,7 +161,7 @@ def make_jpegs(folder: Path, count: int, side: int) -> Path:
     folder.mkdir()
     rng = np.random.default_rng(0)
     for i in range(count):
-        image = np.zeros((side, side, 3), np.float32)
+        image: np.ndarray = np.zeros((side, side, 3), np.float32)
         for cells in (4, 16, 64, side):
             noise = rng.standard_normal((cells, cells, 3), np.float32) * (40 / cells**0.4)
             image += cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC)
