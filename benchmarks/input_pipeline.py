@@ -161,13 +161,12 @@ def make_jpegs(folder: Path, count: int, side: int) -> Path:
     folder.mkdir()
     rng = np.random.default_rng(0)
     for i in range(count):
-        image: np.ndarray = np.zeros((side, side, 3), np.float32)
+        image = np.zeros((side, side, 3), np.float32)
         for cells in (4, 16, 64, side):
             noise = rng.standard_normal((cells, cells, 3), np.float32) * (40 / cells**0.4)
             image += cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(
-            str(folder / f"{i:07d}.jpg"), np.uint8(np.clip(image + 128, 0, 255)), [cv2.IMWRITE_JPEG_QUALITY, 90]
-        )
+        levels = cv2.convertScaleAbs(np.maximum(image + 128, 0))  # which ends at 255
+        cv2.imwrite(str(folder / f"{i:07d}.jpg"), levels, [cv2.IMWRITE_JPEG_QUALITY, 90])
     return folder
 
 
