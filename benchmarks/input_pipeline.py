@@ -146,7 +146,7 @@ def train(config: TrainConfig) -> float:
     size = (config.batch_size, config.image_size, config.image_size, config.channels)
     batch = tf.random.uniform(size, -1, 1)
     steps = 8
-    speeds = []
+    speeds: list[float] = []
     while len(speeds) < 2 or sum(speeds) < FLAGS.seconds:
         begin = time.monotonic()
         gan.fit(tf.data.Dataset.from_tensors(batch).repeat(steps), shuffle=False, verbose=0)
@@ -165,9 +165,8 @@ def make_jpegs(folder: Path, count: int, side: int) -> Path:
         for cells in (4, 16, 64, side):
             noise = rng.standard_normal((cells, cells, 3), np.float32) * (40 / cells**0.4)
             image += cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(
-            str(folder / f"{i:07d}.jpg"), np.uint8(np.clip(image + 128, 0, 255)), [cv2.IMWRITE_JPEG_QUALITY, 90]
-        )
+        levels = cv2.convertScaleAbs(np.maximum(image + 128, 0))  # which ends at 255
+        cv2.imwrite(str(folder / f"{i:07d}.jpg"), levels, [cv2.IMWRITE_JPEG_QUALITY, 90])
     return folder
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import os
 import stat
+import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ from keras_dcgan.pictures import SUFFIXES, inspect
 from keras_dcgan.progress import Progress
 
 MAX_BYTES = 2**29  # a larger file is no picture
+REMEMBER_SECONDS = 60
 CHUNK = 64  # files that a thread looks at in one go
 MEMORY_FORMAT = f"1, OpenCV {cv2.__version__}"  # another release may read more or fewer files
 
@@ -103,6 +105,7 @@ def scan(folder: str | Path, memory: str | Path | None = None, threads: int = 0)
     def look(chunk: np.ndarray) -> list[tuple[int, bytes, tuple[int, int, bool], str]]:
         return [(int(index), *_look(folder / found.names[index])) for index in chunk]
 
+    remembered = time.monotonic()
     pool = ThreadPoolExecutor(threads or 2 * (os.cpu_count() or 1))
     try:
         for results in pool.map(look, chunks):
@@ -112,6 +115,9 @@ def scan(folder: str | Path, memory: str | Path | None = None, threads: int = 0)
                 if reason:
                     found.reasons[index] = reason
             progress.add(len(results))
+            if time.monotonic() - remembered > REMEMBER_SECONDS:  # kill -9 runs no finally
+                _remember(found, memory)
+                remembered = time.monotonic()
     finally:  # also when interrupted: what was looked at need not be looked at again
         pool.shutdown(cancel_futures=True)
         _remember(found, memory)

@@ -13,7 +13,7 @@ import numpy as np
 from keras_dcgan import pictures
 from keras_dcgan.folders import read_file
 
-SMALL_BYTES = 2**15  # files up to about this decode so fast that Python's lock makes more threads the slower way
+SMALL_BYTES = 2**13  # files up to about this decode so fast that Python's lock makes more threads the slower way
 RETRIES = 3  # of a file that cannot be read, since network file systems hiccup
 
 

@@ -94,6 +94,7 @@ def test_an_interrupted_look_goes_on_where_it_was(tmp_path, monkeypatch):
         return look(path)
 
     monkeypatch.setattr(folders, "_look", interrupted)
+    monkeypatch.setattr(folders, "REMEMBER_SECONDS", 0)
     with pytest.raises(KeyboardInterrupt):
         folders.scan(folder, threads=1)
     before = len(looked)
