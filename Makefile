@@ -1,5 +1,6 @@
 # make fit     trains digits          make fit FLAGS="--dataset=fashion_mnist --run_dir=runs/fashion"
 # make export  writes runs/mnist as SavedModel and .tflite files to exported/
+#              make export RUN_DIR=runs/fashion EXPORTED=fashion/
 # make web     serves a page that draws with them     make web EXPORTED=folder/
 # make test    runs the tests
 # All make .venv first where it is missing or its requirements have changed.
@@ -7,6 +8,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 FLAGS ?=
+RUN_DIR ?= runs/mnist
 EXPORTED ?= exported/
 # CUDA where an NVIDIA driver answers; force either with make REQUIREMENTS=requirements-cpu.txt (or requirements.txt).
 REQUIREMENTS ?= $(if $(shell nvidia-smi -L 2>/dev/null),requirements.txt,requirements-cpu.txt)
@@ -17,7 +19,7 @@ fit: $(VENV)/installed-$(REQUIREMENTS)
 	$(VENV)/bin/python -m keras_dcgan.fit $(FLAGS)
 
 export: $(VENV)/installed-requirements-export.txt
-	$(VENV)/bin/python -m export --run_dir=runs/mnist --out=exported $(FLAGS)
+	$(VENV)/bin/python -m export --run_dir=$(RUN_DIR) --out=$(EXPORTED) $(FLAGS)
 
 # npm writes its stamp last, so an installation that was broken off runs again.
 web: export/web/node_modules/.package-lock.json

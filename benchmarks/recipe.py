@@ -49,6 +49,9 @@ def define_flags() -> None:
     """The flags of this program."""
     flags.DEFINE_string("out", "runs/recipe", "folder of the run folders")
     flags.DEFINE_list("rows", [], f"which variations to train: {', '.join(ROWS)}")
+    flags.register_validator(
+        "rows", lambda rows: not set(rows) - set(ROWS), f"unknown row; they are {', '.join(ROWS)}", FLAGS
+    )
     flags.DEFINE_list("seeds", ["0"], "seeds of each row")
     flags.DEFINE_list("widths", ["32"], "widths of each row")
     flags.DEFINE_string("dataset", "mnist", "what to train on")
@@ -59,13 +62,13 @@ def define_flags() -> None:
     flags.DEFINE_string("one", "", "trains one row in this process (used by the program itself)")
 
 
-def main(_) -> None:
-    """Trains what is missing, each run in its own process, then prints the table."""
+def main(_) -> int:
+    """Trains what is missing, each run in its own process, then prints the table; 1 where a run failed."""
     out = Path(FLAGS.out)
     out.mkdir(parents=True, exist_ok=True)
     if FLAGS.one:
         run_one(out, json.loads(FLAGS.one))
-        return
+        return 0
     wanted = [
         {"row": row, "seed": int(seed), "width": int(width), "dataset": FLAGS.dataset, "steps": FLAGS.steps}
         for row in FLAGS.rows
@@ -73,15 +76,16 @@ def main(_) -> None:
         for seed in FLAGS.seeds
     ]
     with ThreadPoolExecutor(FLAGS.jobs) as pool:
-        list(pool.map(lambda run: start(out, run), wanted))
+        done = list(pool.map(lambda run: start(out, run), wanted))
     print(table(out))
+    return 0 if all(done) else 1
 
 
-def start(out: Path, run: dict[str, Any]) -> None:
-    """Trains and measures a run in a process of its own, unless it is done."""
+def start(out: Path, run: dict[str, Any]) -> bool:
+    """Trains and measures a run in a process of its own, unless it is done; whether that went well."""
     name = run_name(run)
     if (out / name / "result.json").exists():
-        return
+        return True
     environment = dict(os.environ)
     if FLAGS.threads:
         environment |= {name: str(FLAGS.threads) for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")}
@@ -89,6 +93,7 @@ def start(out: Path, run: dict[str, Any]) -> None:
     with (out / f"{name}.log").open("w") as log:
         done = subprocess.run([*command, f"--one={json.dumps(run)}"], stdout=log, stderr=log, env=environment)
     print(f"{name}: {'done' if done.returncode == 0 else 'FAILED, see its .log'}", flush=True)
+    return done.returncode == 0
 
 
 def run_name(run: dict[str, Any]) -> str:
@@ -111,7 +116,7 @@ def run_one(out: Path, run: dict[str, Any]) -> None:
     data, labels = datasets.load_images(run["dataset"]), datasets.load_labels(run["dataset"])
 
     def measure(generator) -> dict[str, Any]:
-        return evaluate.evaluate(generator, run["dataset"], data, labels, FLAGS.samples, seed=0)[0]
+        return evaluate.evaluate(generator, run["dataset"], data, labels, FLAGS.samples, seed=0, with_picture=False)[0]
 
     figures = {"raw": measure(networks.float32_copy(gan.generator))}
     if gan.averaged is not gan.generator:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export import rng
-from export.quiet import quiet
+from keras_dcgan.quiet import quiet
 
 if TYPE_CHECKING:
     import keras

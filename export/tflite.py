@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export import rng
-from export.quiet import quiet
 from export.saved_model import to_uint8_graph
+from keras_dcgan.quiet import quiet
 
 if TYPE_CHECKING:
     import keras

@@ -8,6 +8,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import app, flags, logging
@@ -42,6 +43,30 @@ def given_settings() -> dict[str, Any]:
     return {name: flags.FLAGS[name].value for name in names if flags.FLAGS[name].present}
 
 
+def check_source() -> None:
+    """Raises UserError unless the flags name one generator: a run folder and which of its own, or a file."""
+    given = flags.FLAGS
+    if (given.run_dir is None) == (given.generator is None):
+        raise UserError("give either --run_dir=FOLDER or --generator=FILE.keras")
+    if given.generator and given["which"].present:
+        raise UserError(f"--which={given.which}: goes with --run_dir, not with --generator")
+
+
+def make_folder(flag: str, value: str | Path, folder: Path) -> None:
+    """Makes a folder where it is missing. Raises UserError, naming the flag that asks for it, where nobody could."""
+    problem = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        problem = "is no folder, or lies in a file"
+    except PermissionError:
+        problem = "there is no permission to make it"
+    if not problem and not os.access(folder, os.W_OK):
+        problem = "there is no permission to write in it"
+    if problem:
+        raise UserError(f"--{flag}={value}: {folder}: {problem}")
+
+
 def run(main: Callable[[], None], usage: str, own_flags: Sequence[str], with_config: bool = False) -> None:
     """Parses the command line, then calls `main`; turns what it raises into one message and an exit code.
 
@@ -52,7 +77,7 @@ def run(main: Callable[[], None], usage: str, own_flags: Sequence[str], with_con
       with_config: whether the configuration's flags belong to the command.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes; set it to 0 to see them
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # its default, but said, which spares a note on stderr
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # TensorFlow's default on x86-64: the fast convolutions
 
     def parse(argv: Sequence[str]) -> list[str]:
         if any(argument in ("--help", "-help", "-h", "--helpshort", "--helpfull") for argument in argv[1:]):

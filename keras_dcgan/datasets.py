@@ -36,7 +36,8 @@ CHECKSUMS: dict[str, dict[str, str]] = {
 }
 
 _IDX_ADVICE = (
-    "put train-images-idx3-ubyte and t10k-images-idx3-ubyte (.gz or not) in a folder and pass --data_dir=FOLDER."
+    "put train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (.gz or "
+    "not) in a folder and pass --data_dir=FOLDER; the labels are for keras_dcgan.evaluate alone."
 )
 WHAT_TO_DO = {
     "mnist": f"Get online, point pip at an index that it reaches, or {_IDX_ADVICE}",

@@ -11,7 +11,7 @@ import numpy as np
 from absl import flags, logging
 
 from keras_dcgan import cli, inputs, runs
-from keras_dcgan.config import SettingError, TrainConfig, is_path, read_config
+from keras_dcgan.config import SettingError, TrainConfig, read_config
 from keras_dcgan.files import write_text
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ def define_flags() -> None:
 def main() -> None:
     """The command."""
     given = flags.FLAGS
-    if (given.run_dir is None) == (given.generator is None):
-        raise cli.UserError("give either --run_dir=FOLDER or --generator=FILE.keras")
+    cli.check_source()
     if given.generator and not (given.dataset and given.out):
         raise cli.UserError("--generator: give --dataset, what it was trained on, and --out, a folder for the results")
     try:
@@ -66,17 +65,17 @@ def main() -> None:
     except ValueError as error:
         raise cli.UserError(str(error)) from error
     out = Path(given.out or given.run_dir)
-    out.mkdir(parents=True, exist_ok=True)
+    cli.make_folder("out", out, out)
 
     from keras_dcgan import datasets
 
     try:
         data, _ = inputs.open_images(config)
-        labels = None if is_path(dataset) else datasets.load_labels(dataset, config.data_dir or None)
     except SettingError as error:
         raise cli.UserError(str(error)) from error
     except datasets.DatasetUnavailable as error:
         raise cli.Fault(str(error)) from error
+    labels = inputs.open_labels(config)
     from keras_dcgan.quality import MEASURABLE
 
     if len(data) < MEASURABLE:

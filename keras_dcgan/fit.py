@@ -10,6 +10,7 @@ from absl import flags, logging
 from keras_dcgan import cli, inputs, runs
 from keras_dcgan.config import PRESETS, SettingError, TrainConfig, from_preset
 from keras_dcgan.files import DamagedFile
+from keras_dcgan.quiet import import_tensorflow
 
 USAGE = """
 Trains a DCGAN and writes samples/, losses.png, metrics.png, history.csv and generator.keras to a run folder.
@@ -57,6 +58,7 @@ def main() -> None:
                 raise ValueError(f"--data_dir={data_dir}: no such folder")
             if given.get("tensorboard"):
                 _require_tensorboard()
+            cli.make_folder("run_dir", folder, folder)
             held.enter_context(runs.lock(folder))
         except ValueError as error:
             raise cli.UserError(str(error)) from error
@@ -65,6 +67,7 @@ def main() -> None:
 
 def _run(configs: dict[str, TrainConfig], folder: Path, resume: bool) -> None:
     """Chooses between the presets by the machine, trains, and turns the way it ended into messages and exit codes."""
+    import_tensorflow()
     import tensorflow as tf
 
     from keras_dcgan import datasets, training
@@ -89,12 +92,7 @@ def _run(configs: dict[str, TrainConfig], folder: Path, resume: bool) -> None:
     again = f"python -m keras_dcgan.fit --run_dir={folder} --resume"
     if outcome.stopped_by:
         name = signal.Signals(outcome.stopped_by).name
-        logging.info(
-            "%s: stopped at step %d of %d, with everything saved.",
-            name,
-            outcome.step,
-            outcome.total_steps,
-        )
+        logging.info("%s: stopped at step %d of %d, with everything saved.", name, outcome.step, outcome.total_steps)
         logging.info("Go on with: %s", again)
         sys.exit(128 + outcome.stopped_by)
     logging.info("Done: %d steps. The generator is in %s. Draw with:", outcome.step, folder / runs.GENERATOR)

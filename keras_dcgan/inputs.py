@@ -75,6 +75,19 @@ def open_images(config: TrainConfig, folder: str | Path | None = None) -> tuple[
     return images, report
 
 
+def open_labels(config: TrainConfig) -> np.ndarray | None:
+    """The labels that go with a named data set, uint8 [N], or None: training takes none, so they may not be there."""
+    from keras_dcgan import datasets
+
+    if is_path(config.dataset):
+        return None
+    try:
+        return datasets.load_labels(config.dataset, config.data_dir or None)
+    except datasets.DatasetUnavailable as error:
+        logging.warning("No labels, so the classes are left out. %s", error)
+        return None
+
+
 def _open_folder(config: TrainConfig, folder: Path | None) -> tuple[Images, dict[str, Any]]:
     root = Path(config.dataset)
     scan = folders.scan(root, Path(config.cache_dir) if config.cache_dir else None)

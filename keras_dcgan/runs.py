@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_dcgan.config import TrainConfig, read_config, write_config
 from keras_dcgan.files import atomic_path, is_temporary, remove_temporaries
+from keras_dcgan.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     import keras
@@ -160,14 +161,15 @@ def load_generator(path: str | Path, which: str = "last") -> "keras.Model":
     Nothing in the file is executed or unpickled: Keras's safe mode is on. Raises ValueError, naming the file, where it
     is missing, cut, or no generator.
     """
-    import keras
-
     path = Path(path)
     file = path / GENERATORS[which] if path.is_dir() else path
     if not file.is_file():
         raise ValueError(f"{file}: no such file; a run writes it when it ends")
     if not zipfile.is_zipfile(file):
         raise ValueError(f"{file}: not a .keras file, or cut")
+    import_tensorflow()
+    import keras
+
     try:
         model = keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds, some with pages of text

@@ -32,9 +32,8 @@ def define_flags() -> None:
 def main() -> None:
     """The command."""
     given = flags.FLAGS
-    if (given.run_dir is None) == (given.generator is None):
-        raise cli.UserError("give either --run_dir=FOLDER or --generator=FILE.keras")
-    if given.out is None and given.interpolate is None:
+    cli.check_source()
+    if not given.out and not given.interpolate:
         raise cli.UserError("give --out=grid.png, --out=folder/ or --interpolate=morph.gif")
     if given.interpolate and Path(given.interpolate).suffix.lower() not in (".gif", ".mp4"):
         raise cli.UserError(f"--interpolate={given.interpolate}: must end in .gif or .mp4")
@@ -46,7 +45,7 @@ def main() -> None:
         if given.interpolate:
             latents = np.stack(list(interpolate(runs.draw_latents(8, generator.input_shape[-1], given.seed))))
             frames = images.to_uint8(generator.predict(latents, batch_size=64, verbose=0))
-            _make_parent(Path(given.interpolate))
+            cli.make_folder("interpolate", given.interpolate, Path(given.interpolate).parent)
             images.write_animation(given.interpolate, frames)
     except ValueError as error:
         raise cli.UserError(str(error)) from error
@@ -57,11 +56,11 @@ def main() -> None:
 def write_pictures(out: str, pictures: np.ndarray) -> None:
     """Writes uint8 [N, S, S, C] as one grid, or as single PNG files where `out` is a folder or ends in a slash."""
     if out.endswith("/") or Path(out).is_dir():
-        Path(out).mkdir(parents=True, exist_ok=True)
+        cli.make_folder("out", out, Path(out))
         for i, picture in enumerate(pictures):
             images.write_image(Path(out) / f"{i:06d}.png", picture)
     else:
-        _make_parent(Path(out))
+        cli.make_folder("out", out, Path(out).parent)
         images.write_image(out, images.make_grid(pictures))
 
 
@@ -78,10 +77,6 @@ def interpolate(latents: np.ndarray, steps: int = STEPS_BETWEEN) -> Iterator[np.
                 yield ((1 - t) * start + t * end).astype(np.float32)
             else:
                 yield ((np.sin((1 - t) * angle) * start + np.sin(t * angle) * end) / np.sin(angle)).astype(np.float32)
-
-
-def _make_parent(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
 
 
 if __name__ == "__main__":

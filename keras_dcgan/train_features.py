@@ -12,6 +12,7 @@ from absl import flags
 
 from keras_dcgan import cli
 from keras_dcgan.files import atomic_path
+from keras_dcgan.quiet import import_tensorflow
 
 USAGE = __doc__ or ""
 
@@ -20,7 +21,7 @@ def define_flags() -> None:
     """The flags of this command."""
     flags.DEFINE_enum("dataset", "mnist", ["mnist", "fashion_mnist"], "what to train on: the 60,000 training images")
     flags.DEFINE_integer("epochs", 9, "passes over the training images", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "seed of the weights and the order", lower_bound=0)
+    flags.DEFINE_integer("seed", 0, "seed of the weights and the order", lower_bound=0, upper_bound=2**31 - 1)
     flags.DEFINE_string("out", None, "the .npz file to write")
 
 
@@ -29,13 +30,20 @@ def main() -> None:
     given = flags.FLAGS
     if not given.out:
         raise cli.UserError("--out=FILE.npz: where the weights go")
+    if Path(given.out).is_dir():
+        raise cli.UserError(f"--out={given.out}: is a folder; give a file in it")
+    cli.make_folder("out", given.out, Path(given.out).parent)  # now, and not after the training
+    import_tensorflow()
     import keras
 
     from keras_dcgan import datasets, features
 
     keras.utils.set_random_seed(given.seed)
-    images = features.to_classifier_input(datasets.load_images(given.dataset))
-    labels = datasets.load_labels(given.dataset)
+    try:
+        images = features.to_classifier_input(datasets.load_images(given.dataset))
+        labels = datasets.load_labels(given.dataset)
+    except datasets.DatasetUnavailable as error:
+        raise cli.Fault(str(error)) from error
     classifier = features.build_classifier()
     augmentation = [keras.layers.RandomTranslation(0.05, 0.05, fill_mode="constant")]
     if given.dataset == "fashion_mnist":

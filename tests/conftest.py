@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import pytest
+from absl import flags
 
 ROOT = Path(__file__).parent.parent
 
@@ -43,3 +45,20 @@ def command():
         )
 
     return run
+
+
+DEFAULTS = {"which": "last", "preset": "auto", "samples": 100, "seed": 0, "run_dir": None}
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """Has a command's `main`, called in this process, find the given flags and no others."""
+
+    class Flags(dict):
+        def __getattr__(self, name):
+            return self.get(name, DEFAULTS.get(name))
+
+        def __getitem__(self, name):
+            return SimpleNamespace(present=name in self, value=self.get(name))
+
+    return lambda **values: monkeypatch.setattr(flags, "FLAGS", Flags(values))

@@ -1,4 +1,4 @@
-"""python -m tests.fuzz --count=100000: feeds damaged files to the IDX reader and to the run-folder reader.
+"""python -m tests.fuzz --count=100000: feeds damaged files to the readers of IDX files and run folders.
 
 Each input is a sound file with random damage, or random bytes. A reader may refuse it with ValueError or OSError, or
 read it; anything else is a finding and ends the program with its seed.
@@ -13,8 +13,9 @@ import struct
 import tempfile
 from pathlib import Path
 
-from keras_dcgan.config import TrainConfig, read_config
+from keras_dcgan.config import FORMAT, TrainConfig, read_config
 from keras_dcgan.idx import read_idx
+from keras_dcgan.tables import read_rows
 
 
 def sound_idx(chance: random.Random) -> bytes:
@@ -31,7 +32,23 @@ def sound_config(chance: random.Random) -> bytes:
     for _ in range(chance.randint(0, 3)):
         name = chance.choice([*values, "unknown"])
         values[name] = chance.choice([None, -1, 1e308, float("nan"), True, "x", [], {}, 2**70, "../..", [[[]]] * 3])
-    return json.dumps({"config": chance.choice([values, values, values, [], None, 3])}).encode()
+    for _ in range(chance.choice([0, 0, 1, 2])):
+        values.pop(chance.choice(list(values)), None)
+    number = chance.choice([FORMAT] * 9 + [0, 1, 99, "1", None, [], 1e9])
+    return json.dumps({"format": number, "config": chance.choice([values, values, values, [], None, 3])}).encode()
+
+
+def sound_table(chance: random.Random) -> bytes:
+    rows = [f"{10 * step},{chance.random()},{chance.random()}\n" for step in range(1, chance.randint(1, 9))]
+    return "".join(["step,loss,share\n", *rows]).encode()
+
+
+def read_table(path: Path) -> list[dict[str, float]]:
+    rows = read_rows(path, ["loss", "share"], up_to_step=50)
+    assert all(
+        row["step"] <= 50 and list(row) in (["step", "loss", "share"], ["step", "share", "loss"]) for row in rows
+    )
+    return rows
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
@@ -55,7 +72,7 @@ def main(count: int, seed: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30))  # a header that lies must not cost memory
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         path = Path(folder) / "input"
-        for reader, make in ((read_idx, sound_idx), (read_config, sound_config)):
+        for reader, make in ((read_idx, sound_idx), (read_config, sound_config), (read_table, sound_table)):
             read = 0
             for i in range(count):
                 chance = random.Random(f"{seed} {i}")

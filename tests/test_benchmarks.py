@@ -1,10 +1,12 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
 
+from benchmarks import recipe
 from benchmarks.flops import hlo_flops, step_flops
 from keras_dcgan import training
 from keras_dcgan.config import from_preset
@@ -47,3 +49,13 @@ def test_a_missing_pytorch_is_said_in_a_line():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     assert "no PyTorch" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_recipe_refuses_a_row_that_it_does_not_know_and_tells_of_a_run_that_failed(command, monkeypatch, tmp_path):
+    done = command("benchmarks.recipe", "--rows=default,no_r2", f"--out={tmp_path}/new")
+    assert done.returncode != 0 and "unknown row" in done.stderr and not (tmp_path / "new").exists()
+    flags = {"out": tmp_path, "one": "", "rows": ["default"], "widths": ["8"], "seeds": ["0", "1"], "jobs": 1}
+    monkeypatch.setattr(recipe, "FLAGS", SimpleNamespace(**flags, dataset="mnist", steps=1))
+    for good, code in ((lambda _, run: True, 0), (lambda _, run: run["seed"] == 1, 1)):
+        monkeypatch.setattr(recipe, "start", good)
+        assert recipe.main([]) == code

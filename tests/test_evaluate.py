@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_dcgan import evaluate
+from keras_dcgan import cli, datasets, evaluate
 from keras_dcgan.networks import build_generator
 
 
@@ -123,6 +123,29 @@ def test_a_terminal_gets_a_progress_bar_and_a_log_file_none(monkeypatch, capsys)
     advance(20)
     shown = capsys.readouterr().out
     assert "10/30" in shown and "30/30" in shown
+
+
+@pytest.mark.parametrize("flags, message", [({"which": "raw"}, "--which=raw: goes with"), ({}, "is no folder")])
+def test_a_place_or_a_choice_that_cannot_be_is_the_users_mistake(given, generator, tmp_path, flags, message):
+    (tmp_path / "file").write_text("in the way")
+    given(generator=str(generator), dataset="mnist", out=str(tmp_path / "file"), **flags)
+    with pytest.raises(cli.UserError, match=message):
+        evaluate.main()
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_without_labels_only_the_classes_are_left_out(given, generator, tmp_path, monkeypatch, mnist, caplog):
+    def unavailable(*_):
+        raise datasets.DatasetUnavailable(datasets.WHAT_TO_DO["mnist"])
+
+    monkeypatch.setattr(datasets, "load_images", lambda *_: mnist[:200])
+    monkeypatch.setattr(datasets, "load_labels", unavailable)
+    given(generator=str(generator), dataset="mnist", out=str(tmp_path), samples=50, seed=0)
+    evaluate.main()
+    result = json.loads((tmp_path / "metrics.json").read_text())
+    assert result["generated"]["frechet_distance"] > 0 and "classes" not in result
+    assert "the classes are left out" in caplog.text
+    assert "train-labels-idx1-ubyte" in caplog.text and "t10k-labels-idx1-ubyte" in caplog.text
 
 
 @pytest.mark.parametrize(

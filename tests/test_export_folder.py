@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from export import folder
-from export.quiet import quiet
+from keras_dcgan.quiet import quiet
 
 ROOT = Path(__file__).parent.parent
 

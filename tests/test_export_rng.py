@@ -23,7 +23,7 @@ def words_in_a_file():
     """The generator converted alone: key int32 [2], counter int32 [2] -> int32 [2], run by LiteRT."""
     from ai_edge_litert.interpreter import Interpreter
 
-    from export.quiet import quiet
+    from keras_dcgan.quiet import quiet
 
     @tf.function(input_signature=[tf.TensorSpec((2,), tf.int32, "key"), tf.TensorSpec((2,), tf.int32, "counter")])
     def words(key, counter):

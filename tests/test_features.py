@@ -3,7 +3,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dcgan import datasets, features, quality
+from keras_dcgan import cli, datasets, features, quality, train_features
 
 
 def test_pixels_reach_the_classifier_by_area():
@@ -112,3 +112,21 @@ def test_without_inceptions_weights_there_is_a_message_and_a_named_fallback(monk
     monkeypatch.setattr(features.keras.applications, "InceptionV3", unreachable)
     assert "fallback" in features.load_extractor("cifar10").name
     assert "cannot be had" in caplog.text
+
+
+def test_training_them_says_what_is_missing_before_it_begins(given, tmp_path, monkeypatch, command):
+    def unavailable(*_):
+        raise datasets.DatasetUnavailable("get online")
+
+    (tmp_path / "file").touch()
+    for out, message in (("file/x.npz", "is no folder"), ("", "is a folder")):
+        given(dataset="mnist", out=f"{tmp_path}/{out}", epochs=1)
+        with pytest.raises(cli.UserError, match=f"--out=.*{message}"):
+            train_features.main()
+    monkeypatch.setattr(datasets, "load_images", unavailable)
+    given(dataset="mnist", out=f"{tmp_path}/new/x.npz", epochs=1)
+    with pytest.raises(cli.Fault, match="get online"):
+        train_features.main()
+    assert (tmp_path / "new").is_dir()
+    done = command("keras_dcgan.train_features", "--seed=5000000000", "--out=x.npz")
+    assert done.returncode == 2 and "--seed=5000000000" in done.stderr and len(done.stderr.splitlines()) == 1

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_dcgan import datasets, fit, runs, training
-from keras_dcgan.config import TrainConfig, from_preset
+from keras_dcgan import cli, datasets, fit, runs, training
+from keras_dcgan.config import SettingError, TrainConfig, from_preset
+from keras_dcgan.files import DamagedFile
 
 TINY = ["--width=2", "--image_size=16", "--channels=1", "--batch_size=4", "--sample_count=4"]
 
@@ -34,6 +35,7 @@ def test_a_short_run_leaves_what_it_promises(command, tmp_path):
     assert json.loads((folder / "config.json").read_text())["config"]["width"] == 2
     assert [row["step"] for row in csv.DictReader((folder / "history.csv").open())] == ["10", "20"]
     assert "XLA: off, because" in done.stderr and "steps/s" in done.stderr
+    assert "oneDNN custom operations" not in done.stderr and "InitializeLog" not in done.stderr
     # The reals of the first picture are the seed document's first batch: RandomState(1)'s permutation.
     picture = cv2.imread(str(folder / "samples" / "latest.png"), cv2.IMREAD_GRAYSCALE)
     first = datasets.load_images("mnist")[np.random.RandomState(1).permutation(70000)[0]]
@@ -83,6 +85,23 @@ def test_a_mistake_is_one_line_before_anything_is_loaded(command, tmp_path, flag
     assert len(lines) == 1 and message in lines[0]
     assert "tensorflow" not in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_that_cannot_be_is_the_users_mistake(given, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    given(run_dir=f"{tmp_path}/file/run")
+    with pytest.raises(cli.UserError, match=r"--run_dir=.*file/run: is no folder, or lies in a file"):
+        fit.main()
+
+
+@pytest.mark.parametrize("error", [SettingError("--steps=1: too short"), DamagedFile("history.csv, line 3: damaged")])
+def test_what_the_run_refuses_is_the_users_mistake(monkeypatch, tmp_path, error):
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(training, "train", refuse)
+    with pytest.raises(cli.UserError, match=str(error)):
+        fit._run({"tutorial": TrainConfig()}, tmp_path, True)
 
 
 def test_executions_that_do_not_fill_an_epoch_are_refused(tmp_path):

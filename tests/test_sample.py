@@ -1,8 +1,10 @@
+import re
+
 import cv2
 import numpy as np
 import pytest
 
-from keras_dcgan import sample
+from keras_dcgan import cli, sample
 from keras_dcgan.networks import build_generator
 
 
@@ -23,6 +25,7 @@ def test_the_same_seed_gives_the_same_picture(command, generator, tmp_path):
             f"--out={tmp_path}/{name}.png",
         )
         assert done.returncode == 0, done.stderr
+        assert done.stderr == f"Wrote {tmp_path}/{name}.png\n"  # and nothing of TensorFlow's
     a, b, c = (cv2.imread(str(tmp_path / f"{name}.png")) for name in "abc")
     assert a.shape == (2 * 16, 3 * 16, 3)
     np.testing.assert_array_equal(a, b)
@@ -63,6 +66,35 @@ def test_a_picture_of_an_unknown_kind_is_refused(command, generator, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ({"out": "a.png", "which": "best"}, "--which=best: goes with --run_dir"),
+        ({"out": ""}, "give --out"),
+        ({"out": "{file}/a.png"}, "--out={file}/a.png: {file}: is no folder"),
+        ({"out": "{file}/"}, "--out={file}/: {file}: is no folder"),
+        ({"interpolate": "{file}/new/a.gif"}, "--interpolate={file}/new/a.gif: {file}/new: is no folder"),
+    ],
+)
+def test_a_place_or_a_choice_that_cannot_be_is_the_users_mistake(given, generator, tmp_path, flags, message):
+    (tmp_path / "file").write_text("in the way")
+    fill = lambda text: text.replace("{file}", str(tmp_path / "file"))  # noqa: E731
+    given(generator=str(generator), count=1, seed=0, **{name: fill(value) for name, value in flags.items()})
+    with pytest.raises(cli.UserError, match=re.escape(fill(message))):
+        sample.main()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_generator_gone_wrong_draws_no_picture(given, tmp_path):
+    broken = build_generator(2, 16, 1, 5)
+    broken.trainable_variables[0].assign(broken.trainable_variables[0] * np.nan)
+    broken.save(tmp_path / "broken.keras")
+    given(generator=str(tmp_path / "broken.keras"), out=str(tmp_path / "a.png"), count=4, seed=0)
+    with pytest.raises(FloatingPointError, match="not finite"):
+        sample.main()
+    assert not (tmp_path / "a.png").exists()
+
+
 def test_interpolation_keeps_lengths_and_passes_through_the_latents():
     latents = np.eye(3, 5, dtype=np.float32) * 2
     path = np.stack(list(sample.interpolate(latents, steps=4)))
@@ -79,5 +111,5 @@ def test_interpolation_between_equal_latents_stays():
 def test_the_package_lists_its_commands(command):
     done = command("keras_dcgan")
     assert done.returncode == 0
-    for name in ("keras_dcgan.fit", "keras_dcgan.sample"):
+    for name in ("keras_dcgan.fit", "keras_dcgan.sample", "keras_dcgan.prepare", "keras_dcgan.train_features"):
         assert name in done.stdout

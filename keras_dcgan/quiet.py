@@ -25,3 +25,13 @@ def quiet() -> Iterator[None]:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without its notes on oneDNN, which no setting keeps away but the one that turns oneDNN off.
+
+    With TF_CPP_MIN_LOG_LEVEL=0 everything is shown, such as why it cannot run on this processor.
+    """
+    if "tensorflow" not in sys.modules:
+        with contextlib.nullcontext() if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0" else quiet():
+            import tensorflow  # noqa: F401
