@@ -1,5 +1,6 @@
 """python -m keras_dcgan.evaluate: measures a trained generator against the images that it was trained on."""
 
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterable
@@ -49,7 +50,9 @@ def main() -> None:
         raise cli.UserError(f"--dataset={given.dataset}: must be one of {', '.join(CHOICES_OF_DATASET)}")
     try:
         config = read_config(Path(given.run_dir) / runs.CONFIG) if given.run_dir else None
-        generator = runs.load_generator(given.run_dir or given.generator, given.which)
+        source = Path(given.generator or Path(given.run_dir) / runs.GENERATORS[given.which])
+        generator = runs.load_generator(source)
+        digest = hashlib.sha256(source.read_bytes()).hexdigest()
         dataset = given.dataset or (config.dataset if config else "")
         data_dir = given.data_dir or (config.data_dir if config else "")
     except FileNotFoundError as error:
@@ -70,7 +73,7 @@ def main() -> None:
         result, picture = evaluate(generator, dataset, data, labels, given.samples, given.seed)
     except ValueError as error:  # such as altered weights of the classifier
         raise cli.Fault(str(error)) from error
-    result["generator"] = str(given.generator or Path(given.run_dir) / runs.GENERATORS[given.which])
+    result |= {"generator": str(source), "generator_sha256": digest}  # by which the export knows whose figures they are
     write_text(out / "metrics.json", json.dumps(result, indent=2) + "\n")
 
     from keras_dcgan import images
