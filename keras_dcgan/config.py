@@ -9,10 +9,17 @@ from keras_dcgan.files import write_text
 
 CHOICES_OF_DATASET = ("mnist", "fashion_mnist", "cifar10")
 IMAGE_SIZES = (16, 32, 64, 128, 256)
+FIT = ("crop", "pad", "stretch")
+BACKGROUND = ("white", "black", "grey")
 
 
 class SettingError(ValueError):
     """A setting that does not fit the data or the machine; the message names the flag."""
+
+
+def is_path(dataset: str) -> bool:
+    """Whether a data set is given by its path, which has a slash, and not by name."""
+    return "/" in dataset
 
 
 def _knob(default: Any, group: str, help: str, **limits: Any) -> Any:
@@ -29,10 +36,27 @@ class TrainConfig:
 
     preset: str = _knob("tutorial", "Recipe", "the preset that these values started from")
     # Data
-    dataset: str = _knob("mnist", "Data", "what to train on", choices=CHOICES_OF_DATASET)
+    dataset: str = _knob(
+        "mnist", "Data",
+        f"what to train on: {', '.join(CHOICES_OF_DATASET)}, or the path of a folder of pictures (folders in it too; "
+        "JPEG, PNG, WebP, BMP, GIF), of a .npy, .npz or IDX file of images, or of what keras_dcgan.prepare wrote",
+    )  # fmt: skip
     data_dir: str = _knob("", "Data", "folder that already holds the data set's files (IDX, gzipped or not)")
     image_size: int = _knob(64, "Data", "height and width that the networks see, in pixels", choices=IMAGE_SIZES)
     channels: int = _knob(3, "Data", "1 for grey, 3 for colour; grey images are copied to three", choices=(1, 3))
+    fit: str = _knob(
+        "crop", "Data", "how a picture that is no square becomes one: the middle is cut out, background added at two "
+        "sides, or the shape lost", choices=FIT,
+    )  # fmt: skip
+    background: str = _knob("white", "Data", "what transparent pictures lie on and --fit=pad adds", choices=BACKGROUND)
+    mirror: bool = _knob(False, "Data", "flip every other picture left to right, at random")
+    min_side: int = _knob(16, "Data", "pictures with a shorter side, in pixels, are left out", low=1, high=65536)
+    max_bad_share: float = _knob(
+        0.1, "Data", "share of a folder's files that may be left out: unreadable, too small or double", low=0, high=1
+    )
+    cache_dir: str = _knob(
+        "", "Data", "folder for a decoded copy of a folder of pictures, made once and read faster; none where empty"
+    )
     shuffle: str = _knob(
         "once", "Data", "'epoch': a new order every epoch; 'once': the seed document's one permutation",
         choices=("epoch", "once"),
@@ -105,6 +129,10 @@ class TrainConfig:
             )
             if not within:  # written so that NaN, which compares false, is refused too
                 raise ValueError(f"--{field.name}={value}: must be {describe_limits(limits)}")
+        if not is_path(self.dataset) and self.dataset not in CHOICES_OF_DATASET:
+            raise ValueError(
+                f"--dataset={self.dataset}: must be one of {', '.join(CHOICES_OF_DATASET)}, or a path with a slash"
+            )
         if self.steps % self.steps_per_execution:
             raise ValueError(
                 f"--steps={self.steps}: must be a multiple of --steps_per_execution={self.steps_per_execution}"
@@ -140,7 +168,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # The seed document, exactly: width 128, three channels, one epoch of 1,094 batches, one fixed permutation.
     "tutorial": {},
     # Clear digits on two CPU cores in about five minutes.
-    "quick": {**STABLE, "width": 32, "channels": 1, "steps": 1500},
+    "quick": {**STABLE, "width": 32, "channels": 1, "steps": 2000},
     # The same recipe at the seed's width, for GPUs.
     "full": {**STABLE, "channels": 1, "epochs": 10},
 }
@@ -159,7 +187,7 @@ def from_preset(preset: str, overrides: dict[str, Any] | None = None) -> TrainCo
         if overrides.get("steps"):
             raise ValueError("--epochs and --steps: give one of them, not both")
         overrides["steps"] = 0
-    if overrides.get("dataset") == "cifar10":
+    if overrides.get("dataset") == "cifar10" or is_path(overrides.get("dataset", "")):
         overrides.setdefault("channels", 3)  # grey by accident is no kindness on colour pictures
     return TrainConfig.from_dict({"preset": preset, **PRESETS[preset], **overrides})
 

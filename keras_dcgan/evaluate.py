@@ -1,18 +1,22 @@
 """python -m keras_dcgan.evaluate: measures a trained generator against the images that it was trained on."""
 
+import dataclasses
 import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import flags, logging
 
-from keras_dcgan import cli, runs
-from keras_dcgan.config import CHOICES_OF_DATASET, read_config
+from keras_dcgan import cli, inputs, runs
+from keras_dcgan.config import SettingError, TrainConfig, is_path, read_config
 from keras_dcgan.files import write_text
+
+if TYPE_CHECKING:
+    from keras_dcgan.sources import Images
 
 USAGE = """
 Measures a generator: writes metrics.json and nearest.png to its run folder, or to --out.
@@ -23,6 +27,7 @@ Measures a generator: writes metrics.json and nearest.png to its run folder, or 
 SHOWN = 16  # samples in nearest.png, each with NEIGHBOURS real images
 NEIGHBOURS = 3
 DRAWN_AT_ONCE = 100
+SEARCHED = 50_000  # images on disk that the nearest reals are sought among
 CHUNK = 1000  # images held as pictures at a time; at 256 pixels all of them would not fit
 
 
@@ -46,15 +51,19 @@ def main() -> None:
         raise cli.UserError("give either --run_dir=FOLDER or --generator=FILE.keras")
     if given.generator and not (given.dataset and given.out):
         raise cli.UserError("--generator: give --dataset, what it was trained on, and --out, a folder for the results")
-    if given.dataset and given.dataset not in CHOICES_OF_DATASET:
-        raise cli.UserError(f"--dataset={given.dataset}: must be one of {', '.join(CHOICES_OF_DATASET)}")
     try:
+        given_dataset = inputs.resolve(given.dataset) if given.dataset else None
         config = read_config(Path(given.run_dir) / runs.CONFIG) if given.run_dir else None
         source = Path(given.generator or Path(given.run_dir) / runs.GENERATORS[given.which])
         generator = runs.load_generator(source)
         digest = hashlib.sha256(source.read_bytes()).hexdigest()
-        dataset = given.dataset or (config.dataset if config else "")
-        data_dir = given.data_dir or (config.data_dir if config else "")
+        config = config or TrainConfig()
+        size, channels = generator.output_shape[2:]
+        config = dataclasses.replace(
+            config, dataset=given_dataset or config.dataset, data_dir=given.data_dir or config.data_dir,
+            image_size=size, channels=channels,
+        )  # fmt: skip
+        dataset = inputs.resolve(config.dataset)
     except FileNotFoundError as error:
         raise cli.UserError(f"--run_dir={given.run_dir}: holds no run ({runs.CONFIG} is missing)") from error
     except ValueError as error:
@@ -65,10 +74,16 @@ def main() -> None:
     from keras_dcgan import datasets
 
     try:
-        data = datasets.load_images(dataset, data_dir or None)
-        labels = datasets.load_labels(dataset, data_dir or None)
+        data, _ = inputs.open_images(config)
+        labels = None if is_path(dataset) else datasets.load_labels(dataset, config.data_dir or None)
+    except SettingError as error:
+        raise cli.UserError(str(error)) from error
     except datasets.DatasetUnavailable as error:
         raise cli.Fault(str(error)) from error
+    from keras_dcgan.quality import MEASURABLE
+
+    if len(data) < MEASURABLE:
+        raise cli.UserError(f"--dataset={dataset}: holds {len(data)} images; to measure takes {MEASURABLE}")
     try:
         result, picture = evaluate(generator, dataset, data, labels, given.samples, given.seed)
     except ValueError as error:  # such as altered weights of the classifier
@@ -85,18 +100,26 @@ def main() -> None:
 
 
 def evaluate(
-    generator, dataset: str, data: np.ndarray, labels: np.ndarray, samples: int, seed: int, with_picture: bool = True
+    generator,
+    dataset: str,
+    data: "np.ndarray | Images",
+    labels: np.ndarray | None,
+    samples: int,
+    seed: int,
+    with_picture: bool = True,
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     """Every figure of a generator, the same figures of reals against reals, and the picture of nearest reals.
 
     Args:
       generator: latents [N, Z] -> images [N, S, S, C] in [-1, 1].
       dataset: its name, which decides the features.
-      data, labels: uint8 [N, H, W, C] and [N], what the generator was trained on.
+      data: uint8 [N, H, W, C], what the generator was trained on, in memory or on disk.
+      labels: uint8 [N] where the images have some.
       samples: how many images are drawn; as many reals are chosen to compare with, and as many others for the floor
         (fewer of each where the data set has not twice as many).
       seed: seed of the latents and of the choice.
-      with_picture: whether to look for the nearest reals, for which all of `data` goes through the extractor.
+      with_picture: whether to look for the nearest reals, for which all of `data`, or `SEARCHED` of what is on disk,
+        goes through the extractor.
 
     Returns:
       The figures as JSON values, and uint8 [H', W', C], some samples, each with the nearest of all reals to its right,
@@ -109,9 +132,11 @@ def evaluate(
     extractor = features.load_extractor(dataset)
     samples = min(samples, len(data) // 2)
     order = np.random.default_rng(seed).permutation(len(data))
+    if not isinstance(data, np.ndarray):
+        order = order[: max(SEARCHED, 2 * samples)]
     latents = runs.draw_latents(samples, generator.input_shape[-1], seed)
     shown = _draw(generator, latents[:DRAWN_AT_ONCE])[:SHOWN]
-    advance = _bar(samples + (len(data) if with_picture else 2 * samples))
+    advance = _bar(samples + (len(order) if with_picture else 2 * samples))
 
     def measure(pictures: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
         found, classes = [], []
@@ -143,7 +168,7 @@ def evaluate(
         "dataset": dataset, "features": extractor.name, "samples": samples, "seed": seed,
         "generated": figures(fake_features), "real": figures(others), "versions": runs.versions(),
     }  # fmt: skip
-    if fake_classes is not None and other_classes is not None:
+    if fake_classes is not None and other_classes is not None and labels is not None:
         generated, truth, predicted = (
             np.bincount(found, minlength=10)[:10] / len(found) for found in (fake_classes, labels, other_classes)
         )
@@ -156,7 +181,7 @@ def evaluate(
     if not with_picture:
         return result, None
     found = [reference, others]
-    if 2 * samples < len(data):
+    if 2 * samples < len(order):
         found.append(measure(real(order[2 * samples :]))[0])
     neighbours = order[metrics.nearest(fake_features[:SHOWN], np.concatenate(found), NEIGHBOURS)]  # (SHOWN, NEIGHBOURS)
     return result, nearest_picture(shown, [as_generated(data[indices], size, channels) for indices in neighbours])

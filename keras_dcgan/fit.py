@@ -7,7 +7,7 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from keras_dcgan import cli, runs
+from keras_dcgan import cli, inputs, runs
 from keras_dcgan.config import PRESETS, SettingError, TrainConfig, from_preset
 
 USAGE = """
@@ -15,6 +15,7 @@ Trains a DCGAN and writes samples/, losses.png, metrics.png, history.csv and gen
 
   python -m keras_dcgan.fit                      digits, with what suits this machine
   python -m keras_dcgan.fit --dataset=fashion_mnist --run_dir=runs/fashion
+  python -m keras_dcgan.fit --dataset=photos/ --image_size=64 --mirror
   python -m keras_dcgan.fit --run_dir=runs/fashion --resume
   python -m keras_dcgan.fit --preset=tutorial    the seed document's recipe, exactly
 
@@ -36,16 +37,21 @@ def main() -> None:
     """The command: flags to a configuration, then `train`."""
     given = cli.given_settings()
     preset, resume = flags.FLAGS.preset, flags.FLAGS.resume
-    folder = Path(flags.FLAGS.run_dir or Path("runs") / given.get("dataset", "mnist"))
     with contextlib.ExitStack() as held:
         try:
+            if "dataset" in given:
+                given["dataset"] = inputs.resolve(given["dataset"])
+            folder = Path(flags.FLAGS.run_dir or Path("runs") / Path(given.get("dataset", "mnist")).stem)
             # Whatever may be meant is checked before TensorFlow, which takes seconds, is loaded.
             if resume:
                 configs = {"own": runs.check_resume(folder, preset, given)}
             else:
                 runs.check_new(folder)
                 configs = {name: from_preset(name, given) for name in (PRESETS if preset == "auto" else [preset])}
-            data_dir = next(iter(configs.values())).data_dir
+            config = next(iter(configs.values()))
+            if Path(inputs.resolve(config.dataset)) in folder.absolute().parents:
+                raise ValueError(f"--run_dir={folder}: lies in --dataset, where its pictures would be taken for data")
+            data_dir = config.data_dir
             if data_dir and not Path(data_dir).is_dir():
                 raise ValueError(f"--data_dir={data_dir}: no such folder")
             if given.get("tensorboard"):

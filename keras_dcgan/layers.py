@@ -160,10 +160,10 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
 @keras.saving.register_keras_serializable("keras_dcgan")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization`; faster without a scale, as the networks use it."""
+    """`keras.layers.BatchNormalization`; faster without a scale, on one device, as the networks use it."""
 
     def call(self, inputs, training=None, mask=None):
-        if self.scale or not training:
+        if self.scale or self.synchronized or not training:
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance = normalize(inputs, tf.cast(self.beta, tf.float32), float(self.epsilon))
         for moving, found in ((self.moving_mean, mean), (self.moving_variance, variance)):

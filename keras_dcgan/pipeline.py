@@ -1,22 +1,29 @@
 """The `tf.data` graph between uint8 images and the batches that the networks see."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import tensorflow as tf
 
+if TYPE_CHECKING:
+    from keras_dcgan.sources import Images
+
 
 def make_dataset(
-    images: np.ndarray,
+    images: "np.ndarray | Images",
     batch_size: int = 64,
     image_size: int = 64,
     channels: int = 3,
     shuffle: bool = True,
     seed: int = 0,
     first_step: int | None = None,
+    mirror: bool = False,
 ) -> tf.data.Dataset:
     """Batches of training images, whole-batch transformed and prefetched.
 
-    The images stay in memory as uint8. The order within an epoch is a permutation computed from (seed, epoch) alone,
-    so that batch number n of a run is always the same images, in any process. The last batch of an epoch is filled up
+    An array stays in memory as uint8; images on disk are read batch by batch, ahead of time. The order within an
+    epoch is a permutation of all images, computed from (seed, epoch) alone, so that batch number n of a run is always
+    the same images, in any process. The last batch of an epoch is filled up
     with images from the epoch's start: every batch has the same shape, and XLA compiles once.
 
     Args:
@@ -28,6 +35,7 @@ def make_dataset(
       seed: seed of the order.
       first_step: with None the dataset is one epoch long, and each further pass over it is the next epoch. With a
         number it has no end and starts at that batch of the run, counted from 0.
+      mirror: flip each image left to right with probability 1/2, drawn from (seed, step).
 
     Returns:
       A dataset of float32 [B, S, S, C'] in [-1, 1]. Raises ValueError for images of another dtype or shape.
@@ -38,8 +46,9 @@ def make_dataset(
         )
     count = len(images)
     batches = -(-count // batch_size)
+    shape, read = images.shape[1:], getattr(images, "read", None)
     with tf.device("CPU"):
-        images = tf.constant(images)
+        stored = tf.constant(images) if read is None else None
         passes = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def load(step):
@@ -48,7 +57,15 @@ def make_dataset(
         if shuffle:
             order = tf.stack([tf.constant(seed, tf.int64), epoch])
             indices = tf.random.experimental.index_shuffle(indices, seed=order, max_index=count - 1)
-        return transform(tf.gather(images, indices), image_size, channels)
+        if read is None:
+            batch_images = tf.gather(stored, indices)
+        else:
+            batch_images = tf.numpy_function(read, [indices], tf.uint8, stateful=False)
+        x = transform(tf.ensure_shape(batch_images, (batch_size, *shape)), image_size, channels)
+        if mirror:
+            flips = tf.random.stateless_uniform((batch_size, 1, 1, 1), tf.stack([tf.constant(seed, tf.int64), step]))
+            x = tf.where(flips < 0.5, tf.reverse(x, [2]), x)
+        return x
 
     if first_step is not None:
         steps = tf.data.Dataset.counter(first_step)

@@ -7,6 +7,9 @@ from absl import logging
 
 from keras_dcgan import features, images, metrics, pipeline, runs
 from keras_dcgan.callbacks import StepCounter, Table, summary_writer
+from keras_dcgan.sources import Images
+
+MEASURABLE = 32  # images at least; the measures compare halves of them
 
 
 class SampleQuality(StepCounter):
@@ -19,7 +22,8 @@ class SampleQuality(StepCounter):
     Args:
       folder: the run folder.
       dataset: its name, which decides the features.
-      data: uint8 [N, H, W, C], the training images; they take the samples' own path to the features.
+      data: uint8 [N, H, W, C], the training images, in memory or on disk; they take the samples' own path to the
+        features.
       image_size, channels, latent_dim: of the networks.
       every: steps between measurements.
       samples: images drawn for each.
@@ -28,14 +32,15 @@ class SampleQuality(StepCounter):
     """
 
     def __init__(
-        self, folder: Path, dataset: str, data: np.ndarray, image_size: int, channels: int, latent_dim: int,
+        self, folder: Path, dataset: str, data: np.ndarray | Images, image_size: int, channels: int, latent_dim: int,
         every: int, samples: int, seed: int, tensorboard: Path | None = None,
     ):  # fmt: skip
         super().__init__()
         self.folder, self.every = Path(folder), every
         self.extractor = features.load_extractor(dataset, cheap=True)
         chosen = np.random.default_rng(seed).permutation(len(data))[: 2 * samples]
-        reals = self.extractor(as_generated(data[chosen], image_size, channels))
+        parts = np.array_split(chosen, -(-len(chosen) // 1000))  # so many pictures in memory at once
+        reals = np.concatenate([self.extractor(as_generated(data[part], image_size, channels)) for part in parts])
         self.reals, others = np.array_split(reals, 2)
         self.samples = len(others)
         self.floor = metrics.frechet_distance(self.reals, others)

@@ -29,10 +29,12 @@ DISCRIMINATOR = "discriminator.keras"
 GENERATORS = {"last": GENERATOR, "best": BEST_GENERATOR, "raw": RAW_GENERATOR}
 CONFIG = "config.json"
 LOCK = ".lock"
+DATASET_REPORT = "dataset.json"  # what was found in the data set; written before the run begins
+DATASET_PICTURE = "dataset.png"
 
 # What a resumed run may change: how long it is, what it writes, how it is executed; nothing that changes the results.
 RESUMABLE = {
-    "data_dir", "epochs", "steps", "jit_compile", "steps_per_execution", "sample_every", "log_every",
+    "data_dir", "cache_dir", "epochs", "steps", "jit_compile", "steps_per_execution", "sample_every", "log_every",
     "checkpoint_every", "tensorboard",
 }  # fmt: skip
 
@@ -44,7 +46,8 @@ def check_new(folder: str | Path) -> Path:
         raise ValueError(
             f"--run_dir={folder}: holds a run already; add --resume to go on with it, or give another folder"
         )
-    if folder.exists() and (not folder.is_dir() or any(path.name != LOCK for path in folder.iterdir())):
+    left = (LOCK, DATASET_REPORT, DATASET_PICTURE)  # by a start that was refused for its data
+    if folder.exists() and (not folder.is_dir() or any(path.name not in left for path in folder.iterdir())):
         raise ValueError(f"--run_dir={folder}: is there already and is no empty folder; give another one")
     return folder
 

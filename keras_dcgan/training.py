@@ -9,12 +9,13 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from keras_dcgan import callbacks, datasets, guards, images, pipeline, runs
+from keras_dcgan import callbacks, guards, images, inputs, pipeline, runs
 from keras_dcgan.checkpoints import Checkpoints
 from keras_dcgan.config import SettingError, TrainConfig
 from keras_dcgan.gan import DCGAN, ConstantThenLinear
 from keras_dcgan.networks import build_discriminator, build_generator
-from keras_dcgan.quality import SampleQuality
+from keras_dcgan.quality import MEASURABLE, SampleQuality
+from keras_dcgan.sources import Images
 
 ALARM_SAMPLES = 64
 
@@ -40,9 +41,9 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
     folder = Path(folder)
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     config = resolve(config, on_gpu)
-    data = datasets.load_images(config.dataset, config.data_dir or None)
+    data, report = inputs.open_images(config, folder)
     if config.shuffle == "once":
-        data = data[np.random.RandomState(1).permutation(len(data))]  # the seed document's own permutation
+        data = inputs.reorder(data, np.random.RandomState(1).permutation(len(data)))  # the seed document's permutation
     steps_per_epoch = -(-len(data) // config.batch_size)
     total_steps = config.steps or config.epochs * steps_per_epoch
     if total_steps % config.steps_per_execution:
@@ -50,6 +51,7 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
             f"--steps_per_execution={config.steps_per_execution}: must divide the run's {total_steps} steps; "
             "give a fitting length as --steps"
         )
+    inputs.show(data, report, config, folder, resume)
 
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
@@ -66,18 +68,19 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
     )  # fmt: skip
     dataset = pipeline.make_dataset(
         data, config.batch_size, config.image_size, config.channels,
-        shuffle=config.shuffle == "epoch", seed=config.seed, first_step=start,
+        shuffle=config.shuffle == "epoch", seed=config.seed, first_step=start, mirror=config.mirror,
     )  # fmt: skip
     stop = guards.StopOnSignal()
     if start < total_steps:
-        gan.fit(
-            dataset,
-            epochs=1,  # one long one, so that the progress bar tells the time left of the whole run
-            steps_per_epoch=total_steps - start,
-            callbacks=[*watchers(config, folder, data, checkpoints, total_steps, steps_per_epoch), stop],
-            shuffle=False,  # the data set shuffles itself
-            verbose=1 if sys.stdout.isatty() else 0,
-        )
+        with inputs.told(data):
+            gan.fit(
+                dataset,
+                epochs=1,  # one long one, so that the progress bar tells the time left of the whole run
+                steps_per_epoch=total_steps - start,
+                callbacks=[*watchers(config, folder, data, checkpoints, total_steps, steps_per_epoch), stop],
+                shuffle=False,  # the data set shuffles itself
+                verbose=1 if sys.stdout.isatty() else 0,
+            )
         runs.save_networks(folder, gan)
     return Outcome(gan, int(gan.steps_done.numpy()), total_steps, stop.received)
 
@@ -85,7 +88,7 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
 def watchers(
     config: TrainConfig,
     folder: Path,
-    data: np.ndarray,
+    data: np.ndarray | Images,
     checkpoints: Checkpoints,
     total_steps: int,
     steps_per_epoch: int,
@@ -93,7 +96,8 @@ def watchers(
     """The callbacks of a run, checkpoints after everything that writes tables."""
 
     def prepared(count: int) -> np.ndarray:
-        chosen = pipeline.transform(data[:count], config.image_size, config.channels)
+        some = data[np.arange(count) % len(data)]  # again from the first where there are fewer
+        chosen = pipeline.transform(some, config.image_size, config.channels)
         return images.to_uint8(chosen.numpy())
 
     tensorboard = folder / "tensorboard" if config.tensorboard else None
@@ -107,7 +111,9 @@ def watchers(
             runs.draw_latents(ALARM_SAMPLES, config.latent_dim, config.seed + 1), prepared(ALARM_SAMPLES)
         ),
     ]
-    if config.measure_every:
+    if config.measure_every and len(data) < MEASURABLE:
+        logging.warning("Sample quality is not measured: that takes %d images, and here are %d", MEASURABLE, len(data))
+    elif config.measure_every:
         watching.append(
             SampleQuality(
                 folder, config.dataset, data, config.image_size, config.channels, config.latent_dim,

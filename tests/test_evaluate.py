@@ -134,7 +134,7 @@ def test_a_terminal_gets_a_progress_bar_and_a_log_file_none(monkeypatch, capsys)
         ([], "give either --run_dir"),
         (["--run_dir=nowhere"], "holds no run"),
         (["--generator=a.keras"], "give --dataset"),
-        (["--generator=a.keras", "--dataset=faces", "--out=x"], "--dataset=faces: must be one of"),
+        (["--generator=a.keras", "--dataset=faces", "--out=x"], "--dataset=faces: no such folder or file"),
         (["--generator=a.keras", "--dataset=mnist", "--out=x"], "a.keras: no such file"),
         (["--run_dir=x", "--samples=3"], "samples"),
     ],

@@ -1,0 +1,223 @@
+"""python -m benchmarks.train_step: the training step beside its peers, in one run, taking turns.
+
+  python -m benchmarks.train_step --width=128 --peers=pytorch,keras_io --json=step.json --figure=step.png
+  python -m benchmarks.train_step --width=32 --peers=pytorch --pytorch_python=/path/to/its/python
+
+Every contender runs in a process of its own and holds still while another one has its turn; machines differ and are
+busy, so what counts are the ratios within a round.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from absl import app, flags
+
+from keras_dcgan.files import atomic_path, write_text
+
+FLAGS = flags.FLAGS
+SETTLE = 0.3  # seconds between turns: threads of the last one spin for a while
+
+
+def define_flags() -> None:
+    """The flags of this program."""
+    flags.DEFINE_integer("width", 128, "filters beside the image")
+    flags.DEFINE_integer("batch_size", 64, "images per step")
+    flags.DEFINE_integer("image_size", 64, "height and width")
+    flags.DEFINE_integer("channels", 3, "1 or 3")
+    flags.DEFINE_enum("recipe", "seed", ["seed", "stable"], "the seed's step, or ours with R1 and the moving average")
+    flags.DEFINE_string("data", "repeat", "one batch, repeated, or the name of a data set through the pipeline")
+    flags.DEFINE_list("precisions", ["float32", "mixed_bfloat16"], "dtype policies of our step")
+    flags.DEFINE_list("jit_compile", ["auto"], "XLA modes of our step: auto, on, off")
+    flags.DEFINE_list("peers", [], "pytorch, in the best of its modes on this machine; keras_io, Keras's own example")
+    flags.DEFINE_list("pytorch_modes", [], "modes of PyTorch that are tried; by default all that suit the machine")
+    flags.DEFINE_string("pytorch_python", sys.executable, "Python that has PyTorch")
+    flags.DEFINE_integer("rounds", 5, "turns of each contender")
+    flags.DEFINE_integer("steps", 0, "steps of a turn; 0: some two seconds of them")
+    flags.DEFINE_string("json", "", "file for all figures")
+    flags.DEFINE_string("figure", "", "file for a figure")
+
+
+class Contender:
+    """A process that runs steps on demand."""
+
+    def __init__(self, name: str, module: str, settings: dict[str, Any], python: str = sys.executable):
+        self.name = name
+        self.process = subprocess.Popen(
+            [python, "-m", module, json.dumps(settings)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.about = self._answer()
+        self.turns: list[dict[str, Any]] = []
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            if line.startswith("@"):
+                return json.loads(line[1:])
+        raise RuntimeError(f"{self.name}: ended early, see above")
+
+    def ask(self, request: str) -> dict[str, Any]:
+        """Sends a request and waits for its answer."""
+        assert self.process.stdin
+        self.process.stdin.write(request + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def close(self) -> None:
+        """Ends the process."""
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def ours(kind: str, precision: str, jit_compile: str, count_flops: bool = False) -> Contender:
+    """Our step, or Keras's example on the same networks."""
+    settings = {name: FLAGS[name].value for name in ("width", "batch_size", "image_size", "channels", "recipe", "data")}
+    settings |= {"kind": kind, "precision": precision, "jit_compile": jit_compile, "count_flops": count_flops}
+    suffix = "" if jit_compile == "auto" else f", XLA {jit_compile}"
+    return Contender(f"{kind} {precision}{suffix}", "benchmarks.contenders", settings)
+
+
+def pytorch() -> tuple[Contender, dict[str, float]]:
+    """PyTorch in its best mode on this machine, and the seconds of a step in each mode."""
+    probe = "import torch; print(torch.cuda.is_available())"
+    found = subprocess.run([FLAGS.pytorch_python, "-c", probe], capture_output=True, text=True)
+    if found.returncode:
+        raise SystemExit("error: --peers=pytorch: no PyTorch; see requirements-benchmarks.txt and --pytorch_python")
+    from_gpu = "True" in found.stdout
+    settings = {name: FLAGS[name].value for name in ("width", "batch_size", "image_size", "channels")}
+
+    def start(mode: str) -> Contender:
+        name = f"pytorch {mode}"
+        return Contender(name, "benchmarks.pytorch_dcgan", settings | {"mode": mode}, FLAGS.pytorch_python)
+
+    default = ["channels_last", "compile", "bfloat16", "bfloat16_compile"]
+    default += ["cuda_graph", "bfloat16_cuda_graph"] if from_gpu else ["eager"]
+    seconds = {}
+    for mode in FLAGS.pytorch_modes or default:
+        tried = start(mode)
+        count = turn_length(tried)
+        seconds[mode] = min(tried.ask(f"steps {count}")["seconds"] / count for _ in range(3))
+        tried.close()
+        print(f"pytorch {mode}: {seconds[mode]:.4f} s a step", flush=True)
+    return start(min(seconds, key=seconds.__getitem__)), seconds
+
+
+def turn_length(contender: Contender) -> int:
+    """How many steps make up a turn."""
+    return FLAGS.steps or max(1, round(2.0 / contender.ask("steps 1")["seconds"]))
+
+
+def main(_) -> None:
+    """Runs all contenders in turns and prints the table."""
+    contenders: list[Contender] = []
+    modes: dict[str, float] = {}
+    if "pytorch" in FLAGS.peers:
+        best, modes = pytorch()
+        contenders.append(best)
+    for precision in FLAGS.precisions:
+        for jit_compile in FLAGS.jit_compile:
+            contenders.append(
+                ours("ours", precision, jit_compile, count_flops=not any(c.about.get("flops") for c in contenders))
+            )
+        if "keras_io" in FLAGS.peers:
+            contenders.append(ours("keras_io", precision, "auto"))
+    counts = {contender.name: turn_length(contender) for contender in contenders}
+    for _ in range(FLAGS.rounds):
+        for contender in contenders:
+            time.sleep(SETTLE)
+            count = counts[contender.name]
+            turn = contender.ask(f"steps {count}")
+            turn["seconds"] /= count
+            time.sleep(SETTLE)
+            contender.turns.append(turn | contender.ask("peak"))
+    report = summarise(contenders) | {"pytorch_modes": modes}
+    names = ("width", "batch_size", "image_size", "channels", "recipe", "data")
+    report["settings"] = {name: FLAGS[name].value for name in names}
+    for contender in contenders:
+        contender.close()
+    print(table(report))
+    if FLAGS.json:
+        write_text(FLAGS.json, json.dumps(report, indent=2) + "\n")
+    if FLAGS.figure:
+        draw(FLAGS.figure, report)
+
+
+def summarise(contenders: list[Contender]) -> dict[str, Any]:
+    """The figures of each contender; ratios are taken within rounds, against the first contender that is ours."""
+    reference = next(contender for contender in contenders if contender.name.startswith("ours"))
+    flops = reference.about["flops"]
+    rows = []
+    for contender in contenders:
+        seconds = [turn["seconds"] for turn in contender.turns]
+        ratios = sorted(turn["seconds"] / base for turn, base in zip(reference.turns, seconds, strict=True))
+        peak = max(turn["flops_per_second"] for turn in contender.turns)
+        rows.append(
+            {
+                "name": contender.name,
+                "seconds_per_step": statistics.median(seconds),
+                "speed": statistics.median(ratios),
+                "speed_range": [ratios[0], ratios[-1]],
+                "matmul_flops_per_second": peak,
+                "share_of_peak": flops / statistics.median(seconds) / peak,
+                "peak_memory": max(turn["peak_memory"] for turn in contender.turns),
+                "rounds": contender.turns,
+                **contender.about,
+            }
+        )
+    return {
+        "reference": reference.name,
+        "flops_per_step": flops,
+        "hlo_flops": reference.about["hlo_flops"],
+        "rows": rows,
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """The figures as Markdown; absolute times only where they mean something, on a GPU."""
+    on_gpu = any("device" in row for row in report["rows"])
+    lines = [
+        f"{report['flops_per_step'] / 1e9:.1f} GFLOP a step, counted from the layers; in XLA's program "
+        f"{report['hlo_flops'] / 1e9:.1f}.",
+        "",
+        f"| step | speed, {report['reference']} = 1 (range over rounds) | share of the matrix product's peak | memory |"
+        + (" ms a step | images/s |" if on_gpu else ""),
+        "|---|---|---|---|" + ("---|---|" if on_gpu else ""),
+    ]
+    for row in report["rows"]:
+        low, high = row["speed_range"]
+        line = (
+            f"| {row['name']} | {row['speed']:.2f} ({low:.2f} to {high:.2f}) | {row['share_of_peak']:.0%} "
+            f"| {row['peak_memory'] / 2**30:.1f} GiB |"
+        )
+        if on_gpu:
+            rate = report["settings"]["batch_size"] / row["seconds_per_step"]
+            line += f" {row['seconds_per_step'] * 1e3:.2f} | {rate:,.0f} |"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def draw(path: str | Path, report: dict[str, Any]) -> None:
+    """Draws the speeds with their ranges as PNG."""
+    from matplotlib.figure import Figure
+
+    rows = sorted(report["rows"], key=lambda row: row["speed"])
+    figure = Figure(figsize=(8, 1 + 0.5 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    colours = ["tab:blue" if row["name"].startswith("ours") else "lightgrey" for row in rows]
+    axes.barh([row["name"] for row in rows], [row["speed"] for row in rows], color=colours)
+    for i, row in enumerate(rows):
+        axes.plot(row["speed_range"], [i, i], color="black", linewidth=1)
+    axes.set_xlabel(f"speed of a training step; {report['reference']} = 1")
+    axes.set_title(f"width {report['settings']['width']}, batch {report['settings']['batch_size']}")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=100)
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)
