@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_dcgan import evaluate
+from keras_dcgan import evaluate, runs
 from keras_dcgan.networks import build_generator
 
 
 @pytest.fixture(scope="module")
 def generator(tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "generator.keras"
-    build_generator(2, 16, 1, 5).save(path)
+    runs.save_network(path, build_generator(2, 16, 1, 5))  # as a run does
     return path
 
 
