@@ -1,6 +1,5 @@
 """Keras callbacks that show a run: sample grids, loss history, tables, progress. `guards` has those that protect it."""
 
-import csv
 import time
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 from absl import logging
 
 from keras_dcgan import images
-from keras_dcgan.files import write_text
+from keras_dcgan.tables import Table
 
 
 class StepCounter(keras.callbacks.Callback):
@@ -54,11 +53,23 @@ def check_finite(step: int, logs: dict) -> None:
         )
 
 
+def check_weights(step: int, model: keras.Model) -> None:
+    """Raises FloatingPointError where a weight is not finite: its last update may have broken it after the losses."""
+    for weight in model.weights:
+        if not np.isfinite(weight.numpy()).all():
+            raise FloatingPointError(
+                f"step {step}: the weights {weight.path} are not finite; the checkpoints and generators before it are "
+                "kept. Try lower learning rates, a larger --r1_weight, or --precision=float32"
+            )
+
+
 class SampleGrid(StepCounter):
     """Writes `samples/step_000500.png`, fakes beside reals, every so many steps and at the end; `latest.png` too.
 
+    A run that is stopped gets no picture: it is not at its end, and would have one more than a run left alone.
+
     Args:
-      folder: where the pictures go.
+      folder: where the pictures go, made where it is missing; its parent must be there.
       latents: float32 [N, Z], the same for every picture.
       reals: uint8 [N, S, S, C], shown on the right.
       every: steps between pictures; 0: only at the end.
@@ -73,12 +84,17 @@ class SampleGrid(StepCounter):
         self._written_at = -1
         self._writer = summary_writer(tensorboard) if tensorboard else None
 
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self.folder.mkdir(exist_ok=True)
+
     def on_steps(self, before, logs):
         if self.reached(before, self.every):
             self.write()
 
     def on_train_end(self, logs=None):
-        self.write()
+        if not self.model.stop_training:
+            self.write()
         if self._writer:
             self._writer.close()
 
@@ -99,41 +115,6 @@ class SampleGrid(StepCounter):
                 tf.summary.image("samples", images.make_grid(fakes)[np.newaxis], step=self.step)
 
 
-class Table:
-    """A CSV file of numbers that grows by a row now and then and can be continued after a kill.
-
-    `rows` holds what is in the file. Floats are written in full, so that a continued file has the very bytes of one
-    that was never interrupted.
-    """
-
-    def __init__(self, path: Path, up_to_step: int):
-        self.path = Path(path)
-        self.rows: list[dict[str, float]] = []
-        if up_to_step and self.path.exists():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                for row in csv.DictReader(file):
-                    if None in row.values() or not row["step"].isdigit() or int(row["step"]) > up_to_step:
-                        break  # written after the checkpoint, or cut
-                    self.rows.append(
-                        {"step": int(row.pop("step")), **{key: float(value) for key, value in row.items()}}
-                    )
-        lines = [",".join(self.rows[0])] if self.rows else []
-        lines += [",".join(map(str, row.values())) for row in self.rows]
-        write_text(self.path, "".join(line + "\n" for line in lines))
-
-    def add(self, row: dict[str, float]) -> None:
-        """Adds a row, whose first value is the step."""
-        with self.path.open("a", encoding="utf-8") as file:
-            if not self.rows:
-                file.write(",".join(row) + "\n")
-            file.write(",".join(map(str, row.values())) + "\n")
-        self.rows.append(row)
-
-    def columns(self) -> dict[str, list[float]]:
-        """The values of each column."""
-        return {name: [row[name] for row in self.rows] for name in self.rows[0]} if self.rows else {}
-
-
 class RunHistory(StepCounter):
     """Writes a row of this step's losses to `history.csv` every so many steps, and draws them all as `losses.png`.
 
@@ -149,7 +130,7 @@ class RunHistory(StepCounter):
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        self.table = Table(self.folder / "history.csv", self.step)
+        self.table = Table(self.folder / "history.csv", [metric.name for metric in self.model.metrics], self.step)
 
     def on_steps(self, before, logs):
         if self.reached(before, self.every):

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 from absl import logging
 
-from keras_dcgan.files import write_text
+from keras_dcgan.files import DamagedFile, write_text
 
 if TYPE_CHECKING:
     from keras_dcgan.gan import DCGAN
@@ -50,20 +52,41 @@ class Checkpoints:
             raise OSError(f"{self.folder}: the checkpoint of step {step} cannot be written: {reason}") from error
         finally:
             logging.set_verbosity(verbosity)
-        digests = {path.name: _sha256(path) for path in self._files(step)}
+        digests = {}
+        for path in self._files(step):
+            with path.open("rb") as file:
+                os.fsync(file.fileno())  # a power cut must not leave the digests without what they vouch for
+            digests[path.name] = _sha256(path)
         write_text(self.folder / f"step-{step}.json", json.dumps({"step": step, "sha256": digests}, indent=2) + "\n")
         for old in self.steps()[: -self.keep]:
             self._remove(old)
 
     def restore(self) -> int:
-        """Brings back the newest sound checkpoint and returns its step; 0, changing nothing, where there is none."""
+        """Brings back the newest sound checkpoint and returns its step; 0, changing nothing, where there is none.
+
+        Raises DamagedFile where it is sound, but of other networks than these.
+        """
         for step in reversed(self.steps()):
             if problem := self._problem(step):
                 logging.warning("checkpoint of step %d: %s; the one before it is used", step, problem)
                 continue
-            self._checkpoint.read(str(self.folder / f"step-{step}")).assert_consumed()
+            try:
+                self._checkpoint.read(str(self.folder / f"step-{step}")).assert_consumed()
+            except (ValueError, AssertionError, tf.errors.OpError) as error:
+                raise DamagedFile(
+                    f"{self.folder / f'step-{step}'}: the checkpoint of step {step} holds other networks than "
+                    "config.json tells of; put config.json back as the run wrote it"
+                ) from error
             return step
         return 0
+
+    def clear(self) -> None:
+        """Removes what a killed writer left: files of a checkpoint without its `.json`, and TensorFlow's own."""
+        steps = set(self.steps())
+        for path in self.folder.glob("step-*"):
+            found = re.fullmatch(r"step-(\d+)(_temp|\.index|\.data-.*)", path.name)
+            if found and int(found[1]) not in steps:
+                self._remove(int(found[1]))
 
     def _problem(self, step: int) -> str | None:
         """What is wrong with a checkpoint, by its checksums, or None."""
@@ -72,7 +95,7 @@ class Checkpoints:
             if set(digests) != {path.name for path in self._files(step)} or not digests:
                 return "a file is missing"
             changed = [name for name, digest in digests.items() if _sha256(self.folder / name) != digest]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             return f"step-{step}.json cannot be read ({error})"
         return f"{changed[0]} was cut or altered" if changed else None
 

@@ -13,6 +13,17 @@ FIT = ("crop", "pad", "stretch")
 BACKGROUND = ("white", "black", "grey")
 
 
+# The settings that came after the first runs, under the format of config.json that has them first, each with what the
+# programs before it did. A new field of TrainConfig goes here, under the next number: a file of that format or a later
+# one must have it, and in an older one it has this value.
+ADDED: dict[int, dict[str, Any]] = {
+    2: {
+        "fit": "crop", "background": "white", "mirror": False, "min_side": 16, "max_bad_share": 0.1, "cache_dir": "",
+    },
+}  # fmt: skip
+FORMAT = max(ADDED)
+
+
 class SettingError(ValueError):
     """A setting that does not fit the data or the machine; the message names the flag."""
 
@@ -194,12 +205,25 @@ def from_preset(preset: str, overrides: dict[str, Any] | None = None) -> TrainCo
 
 def write_config(path: str | Path, config: TrainConfig, about: dict[str, Any]) -> None:
     """Writes `config.json` atomically: the settings under "config" beside what `about` tells of the run."""
-    write_text(path, json.dumps({"config": config.to_dict(), **about}, indent=2) + "\n")
+    write_text(path, json.dumps({"format": FORMAT, "config": config.to_dict(), **about}, indent=2) + "\n")
 
 
 def read_config(path: str | Path) -> TrainConfig:
-    """Reads the settings of a `config.json`. Raises OSError, or ValueError naming the file and what is wrong."""
+    """Reads the settings of a `config.json`, which must have them all, in whatever format.
+
+    Raises OSError, or ValueError naming the file and what is wrong.
+    """
     try:
-        return TrainConfig.from_dict(json.loads(Path(path).read_text(encoding="utf-8"))["config"])
+        about = json.loads(Path(path).read_text(encoding="utf-8"))
+        values, written_in = about["config"], about.get("format")
+        if type(written_in) is not int or not 1 <= written_in <= FORMAT:
+            raise ValueError(f"its format is {written_in!r}, and this program reads 1 to {FORMAT}")
+        for number, added in ADDED.items():
+            if number > written_in:
+                values = {**added, **values}
+        missing = [field.name for field in dataclasses.fields(TrainConfig) if field.name not in values]
+        if missing:  # a default of this program's may be another than that of the one that wrote it
+            raise ValueError(f"it lacks {', '.join(missing)}")
+        return TrainConfig.from_dict(values)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: not a run's configuration: {error}") from error

@@ -9,6 +9,7 @@ from absl import flags, logging
 
 from keras_dcgan import cli, inputs, runs
 from keras_dcgan.config import PRESETS, SettingError, TrainConfig, from_preset
+from keras_dcgan.files import DamagedFile
 
 USAGE = """
 Trains a DCGAN and writes samples/, losses.png, metrics.png, history.csv and generator.keras to a run folder.
@@ -76,7 +77,7 @@ def _run(configs: dict[str, TrainConfig], folder: Path, resume: bool) -> None:
         logging.info("Preset: %s, because this machine has %s.", config.preset, machine)
     try:
         outcome = training.train(config, folder, resume)
-    except SettingError as error:
+    except (SettingError, DamagedFile) as error:
         raise cli.UserError(str(error)) from error
     except datasets.DatasetUnavailable as error:
         raise cli.Fault(str(error)) from error
@@ -88,7 +89,12 @@ def _run(configs: dict[str, TrainConfig], folder: Path, resume: bool) -> None:
     again = f"python -m keras_dcgan.fit --run_dir={folder} --resume"
     if outcome.stopped_by:
         name = signal.Signals(outcome.stopped_by).name
-        logging.info("%s: stopped at step %d of %d, with everything saved.", name, outcome.step, outcome.total_steps)
+        logging.info(
+            "%s: stopped at step %d of %d, with everything saved.",
+            name,
+            outcome.step,
+            outcome.total_steps,
+        )
         logging.info("Go on with: %s", again)
         sys.exit(128 + outcome.stopped_by)
     logging.info("Done: %d steps. The generator is in %s. Draw with:", outcome.step, folder / runs.GENERATOR)

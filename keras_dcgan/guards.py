@@ -1,5 +1,6 @@
 """Keras callbacks that protect a run: checkpoints, signals, losses that are not finite, an alarm for a collapse."""
 
+import os
 import signal
 from collections.abc import Callable
 
@@ -7,43 +8,68 @@ import numpy as np
 from absl import logging
 
 from keras_dcgan import images
-from keras_dcgan.callbacks import StepCounter, check_finite
+from keras_dcgan.callbacks import StepCounter, check_finite, check_weights
 
 
 class Checkpointing(StepCounter):
-    """Calls `save` every so many steps and when training ends, be it early.
+    """Calls `save` every so many steps, after the last one and where a run is stopped; `keep` at the run's end.
 
-    Put it behind the callbacks that write tables, so that a checkpoint never knows of a row that is not on disk.
+    Put it behind the callbacks that write tables, so that a checkpoint never knows of a row that is not on disk. The
+    end is saved in the last step already and not in `on_train_end`: whoever ends the process a little later finds
+    everything there, and what the other callbacks draw at the end is drawn again by a resumed run.
+
+    Args:
+      save: writes a checkpoint.
+      every: steps between checkpoints; 0: only at the end.
+      total_steps: the run's last step.
+      keep: writes the networks themselves.
+
+    Raises FloatingPointError where a loss or a weight is not finite, before it saves.
     """
 
-    def __init__(self, save: Callable[[], None], every: int):
+    def __init__(self, save: Callable[[], None], every: int, total_steps: int, keep: Callable[[], None]):
         super().__init__()
-        self.save, self.every = save, every
-        self._saved_at = -1
+        self.save, self.every, self.total_steps, self.keep = save, every, total_steps, keep
+        self._saved_at = self._kept_at = -1
+        self._logs: dict = {}
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         self._saved_at = self.step
+        if self.step >= self.total_steps:  # a resumed run that was killed after its last checkpoint
+            self._save()
 
     def on_steps(self, before, logs):
-        if self.reached(before, self.every):
-            check_finite(self.step, logs)  # or the last good checkpoint would be pushed out by bad ones
-            self._saved_at = self.step
-            self.save()
+        self._logs = logs
+        if self.reached(before, self.every) or self.step >= self.total_steps or self.model.stop_training:
+            self._save()
 
     def on_train_end(self, logs=None):
+        self._save()
+
+    def _save(self) -> None:
         if self._saved_at != self.step:
+            check_finite(self.step, self._logs)  # or the last good checkpoint would be pushed out by bad ones
+            check_weights(self.step, self.model)
             self.save()
+            self._saved_at = self.step
+        if (self.step >= self.total_steps or self.model.stop_training) and self._kept_at != self.step:
+            self.keep()
+            self._kept_at = self.step
 
 
 class StopOnSignal(StepCounter):
     """Ends training after the step in hand on SIGINT or SIGTERM; a second signal acts as if this were not here.
 
-    `received` is the signal's number, or None.
+    `received` is the signal's number, or None. Put it behind all others, which may take their time at the end.
+
+    Args:
+      total_steps: the run's last step.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, total_steps: int) -> None:
         super().__init__()
+        self.total_steps = total_steps
         self.received: int | None = None
 
     def on_train_begin(self, logs=None):
@@ -54,6 +80,10 @@ class StopOnSignal(StepCounter):
         self.received = number
         self.model.stop_training = True
         self._give_back()
+        step = self.step + self.model.steps_per_execution
+        what = f"step {step}" if step <= self.total_steps else "what is being written"
+        # Not by `logging` or `print`: the signal may have come in the middle of either.
+        os.write(2, f"{signal.Signals(number).name}: finishing {what}; again to stop at once\n".encode())
 
     def _give_back(self) -> None:
         for number, handler in self._before.items():

@@ -14,8 +14,14 @@ FRAMES_PER_SECOND = 20
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Undoes the pipeline's scaling: float [...] in [-1, 1] -> uint8 [...] in 0 ... 255, rounded and clipped."""
-    return np.clip(np.rint((np.asarray(images, np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
+    """Undoes the pipeline's scaling: float [...] in [-1, 1] -> uint8 [...] in 0 ... 255, rounded and clipped.
+
+    Raises FloatingPointError where a value is not finite: as uint8 it would be black and look like a result.
+    """
+    images = np.asarray(images, np.float32)
+    if not np.isfinite(images).all():
+        raise FloatingPointError("the generator draws values that are not finite: its training had failed")
+    return np.clip(np.rint((images + 1.0) * 127.5), 0, 255).astype(np.uint8)
 
 
 def make_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
@@ -57,7 +63,7 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
         ok = False
     if not ok:
         raise ValueError(f"{path}: no image format is known by this suffix; use .png or .jpg")
-    with atomic_path(path) as temporary:
+    with atomic_path(path, sync=False) as temporary:
         temporary.write_bytes(data.tobytes())
 
 
@@ -70,7 +76,7 @@ def write_animation(path: str | Path, frames: Iterable[np.ndarray]) -> None:
     if suffix not in (".gif", ".mp4"):
         raise ValueError(f"{path}: an animation is written as .gif or .mp4")
     pictures = [cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR) if frame.shape[-1] == 1 else _to_bgr(frame) for frame in frames]
-    with atomic_path(path) as temporary:
+    with atomic_path(path, sync=False) as temporary:
         if suffix == ".gif":
             animation = cv2.Animation()
             animation.frames = pictures
@@ -104,7 +110,7 @@ def write_loss_figure(path: str | Path, steps: Sequence[float], values: Mapping[
     scores.set_ylabel("mean probability of 'real'")
     scores.set_ylim(0, 1)
     scores.set_xlabel("step")
-    with atomic_path(path) as temporary:
+    with atomic_path(path, sync=False) as temporary:
         figure.savefig(temporary, dpi=100)
 
 
@@ -128,7 +134,7 @@ def write_metrics_figure(
     for axes in (distance, shares):
         axes.legend(loc="upper right")
         axes.grid(alpha=0.3)
-    with atomic_path(path) as temporary:
+    with atomic_path(path, sync=False) as temporary:
         figure.savefig(temporary, dpi=100)
 
 

@@ -6,9 +6,11 @@ import numpy as np
 from absl import logging
 
 from keras_dcgan import features, images, metrics, pipeline, runs
-from keras_dcgan.callbacks import StepCounter, Table, summary_writer
+from keras_dcgan.callbacks import StepCounter, summary_writer
 from keras_dcgan.sources import Images
+from keras_dcgan.tables import Table
 
+COLUMNS = ("frechet_distance", "precision", "recall", "density", "coverage")
 MEASURABLE = 32  # images at least; the measures compare halves of them
 
 
@@ -18,6 +20,8 @@ class SampleQuality(StepCounter):
     Writes a row to `metrics.csv`, draws `metrics.png`, logs a line, and keeps the generator with the smallest Fréchet
     distance so far as `generator-best.keras`. The figures are made with as many reals as samples, and are to be
     compared with each other and with the floor that is logged first (real against real), not with other programs'.
+    A run that is stopped is not measured: the row would be one more than in a run left alone, and might change which
+    generator is the best.
 
     Args:
       folder: the run folder.
@@ -49,15 +53,18 @@ class SampleQuality(StepCounter):
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        self.table = Table(self.folder / "metrics.csv", self.step)
+        self.table = Table(self.folder / "metrics.csv", COLUMNS, self.step)
 
     def on_steps(self, before, logs):
         if self.reached(before, self.every):
             self.measure()
 
     def on_train_end(self, logs=None):
-        if self.step and (not self.table.rows or self.table.rows[-1]["step"] != self.step):
-            self.measure()
+        if self.step and not self.model.stop_training:
+            if not self.table.rows or self.table.rows[-1]["step"] != self.step:
+                self.measure()
+            else:
+                self.draw()  # again, for a run that was killed between its last row and the figure
         if self._writer:
             self._writer.close()
 
@@ -72,11 +79,7 @@ class SampleQuality(StepCounter):
         if row["frechet_distance"] < best:
             runs.save_network(self.folder / runs.BEST_GENERATOR, self.model.averaged)
         self.table.add({"step": self.step, **row})
-        values = self.table.columns()
-        images.write_metrics_figure(
-            self.folder / "metrics.png", values.pop("step"), values, self.floor,
-            f"{self.samples} samples, {self.extractor.name} features",
-        )  # fmt: skip
+        self.draw()
         logging.info(
             "step %d: Fréchet distance %.1f (real against real %.2f), coverage %.2f (%d samples, %s features)",
             self.step, row["frechet_distance"], self.floor, row["coverage"], self.samples, self.extractor.name,
@@ -87,6 +90,14 @@ class SampleQuality(StepCounter):
             with self._writer.as_default():
                 for name, value in row.items():
                     tf.summary.scalar(f"quality/{name}", value, step=self.step)
+
+    def draw(self) -> None:
+        """Writes `metrics.png`."""
+        values = self.table.columns()
+        images.write_metrics_figure(
+            self.folder / "metrics.png", values.pop("step"), values, self.floor,
+            f"{self.samples} samples, {self.extractor.name} features",
+        )  # fmt: skip
 
 
 def as_generated(data: np.ndarray, image_size: int, channels: int, batch: int = 500) -> np.ndarray:

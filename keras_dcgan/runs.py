@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import importlib.metadata
+import json
 import platform
 import subprocess
 import sys
@@ -14,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_dcgan.config import TrainConfig, read_config, write_config
-from keras_dcgan.files import atomic_path
+from keras_dcgan.files import atomic_path, is_temporary, remove_temporaries
 
 if TYPE_CHECKING:
     import keras
 
     from keras_dcgan.gan import DCGAN
 
-FORMAT = 1  # of the folder; a later one says how to read this one
 GENERATOR = "generator.keras"
 RAW_GENERATOR = "generator-raw.keras"  # the weights as trained, where generator.keras holds their average
 BEST_GENERATOR = "generator-best.keras"  # the smallest Fréchet distance measured in the run
@@ -32,10 +32,11 @@ LOCK = ".lock"
 DATASET_REPORT = "dataset.json"  # what was found in the data set; written before the run begins
 DATASET_PICTURE = "dataset.png"
 
-# What a resumed run may change: how long it is, what it writes, how it is executed; nothing that changes the results.
+# What a resumed run may change: how long it is, what it writes, how it is executed; nothing that changes the results,
+# as XLA does, which rounds otherwise.
 RESUMABLE = {
-    "data_dir", "cache_dir", "epochs", "steps", "jit_compile", "steps_per_execution", "sample_every", "log_every",
-    "checkpoint_every", "tensorboard",
+    "data_dir", "cache_dir", "epochs", "steps", "steps_per_execution", "sample_every", "log_every", "checkpoint_every",
+    "tensorboard",
 }  # fmt: skip
 
 
@@ -44,10 +45,13 @@ def check_new(folder: str | Path) -> Path:
     folder = Path(folder)
     if (folder / CONFIG).exists():
         raise ValueError(
-            f"--run_dir={folder}: holds a run already; add --resume to go on with it, or give another folder"
+            f"--run_dir={folder}: holds a run already; add --resume to go on with it (make fit FLAGS=--resume), "
+            "or give another folder"
         )
-    left = (LOCK, DATASET_REPORT, DATASET_PICTURE)  # by a start that was refused for its data
-    if folder.exists() and (not folder.is_dir() or any(path.name not in left for path in folder.iterdir())):
+    left = (LOCK, DATASET_REPORT, DATASET_PICTURE)  # by a start that was refused for its data, or killed
+    if folder.exists() and (
+        not folder.is_dir() or any(path.name not in left and not is_temporary(path) for path in folder.iterdir())
+    ):
         raise ValueError(f"--run_dir={folder}: is there already and is no empty folder; give another one")
     return folder
 
@@ -68,22 +72,24 @@ def check_resume(folder: str | Path, preset: str, given: dict[str, Any]) -> Trai
     own = read_config(folder / CONFIG)
     if preset not in ("auto", own.preset):
         raise ValueError(f"--preset={preset}: this run began from {own.preset}; begin a new run")
-    if "epochs" in given:
-        given = {"steps": 0, **given}
+    if "epochs" in given and given.get("steps"):
+        raise ValueError("--epochs and --steps: give one of them, not both")
     given = {name: value for name, value in given.items() if value != "auto"}  # it was decided when the run began
     for name, value in given.items():
         before = getattr(own, name)
-        if value == before:
+        if value == before and not (name == "epochs" and own.steps):
             continue
         if name not in RESUMABLE:
             raise ValueError(
                 f"--{name}={value}: this run has {before}; it would change the results, so begin a new run"
             )
         if name in ("epochs", "steps") and own.decay_fraction:
+            length = f"--steps={own.steps}" if own.steps else f"--epochs={own.epochs}"
             raise ValueError(
-                f"--{name}={value}: this run has {before}, and its learning rates fall with the run's length; "
-                "begin a new run"
+                f"--{name}={value}: this run has {length}, and its learning rates fall with its length; begin a new run"
             )
+    if "epochs" in given:
+        given = {**given, "steps": 0}
     return dataclasses.replace(own, **given)
 
 
@@ -106,16 +112,29 @@ def lock(folder: str | Path) -> Iterator[None]:
 
 
 def begin(folder: Path, config: TrainConfig, device: str) -> None:
-    """Makes the folder and writes its `config.json`: all settings, versions, device, git commit, command line."""
-    (folder / "samples").mkdir(parents=True, exist_ok=True)
+    """Makes the folder and writes its `config.json`: all settings, versions, device, git commit, command line.
+
+    Nothing is written before that file: a folder without it is as good as new to the next start.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_temporaries(folder)
     about = {
-        "format": FORMAT,
         "command": sys.argv,
         "device": device,
         "versions": versions(),
         "git_commit": _git_commit(),
     }
     write_config(folder / CONFIG, config, about)
+
+
+def go_on(folder: Path, config: TrainConfig) -> None:
+    """Writes the settings that a resumed run has now to its `config.json`, and clears away what a kill has left."""
+    for place in (folder, folder / "samples", folder / "checkpoints"):
+        remove_temporaries(place)
+    if read_config(folder / CONFIG) != config:
+        about = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        del about["format"], about["config"]
+        write_config(folder / CONFIG, config, about)
 
 
 def save_network(path: Path, network: "keras.Model") -> None:

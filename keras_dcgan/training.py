@@ -33,10 +33,11 @@ class Outcome:
 def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
     """Trains by a configuration into a run folder, from its start or from its newest sound checkpoint.
 
-    SIGINT and SIGTERM end it after the step in hand, with everything saved. The caller holds the folder's lock.
-    Raises datasets.DatasetUnavailable where the data set cannot be had, SettingError for settings that do not fit the
-    data, FloatingPointError where a loss is not finite (the checkpoints before it stay),
-    tf.errors.ResourceExhaustedError where memory does not suffice, OSError where the folder cannot be written.
+    SIGINT and SIGTERM end it after the step in hand, with a checkpoint and the networks saved. The caller holds the
+    folder's lock. Raises datasets.DatasetUnavailable where the data set cannot be had, SettingError for settings that
+    do not fit the data or the run, DamagedFile for a file of the run that is not what was written,
+    FloatingPointError where a loss is not finite (the checkpoints before it stay, and the networks of the newest are
+    saved), tf.errors.ResourceExhaustedError where memory does not suffice, OSError where the folder cannot be written.
     """
     folder = Path(folder)
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
@@ -60,7 +61,11 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
     gan = build(config, total_steps, on_gpu)
     checkpoints = Checkpoints(folder / "checkpoints", gan)
     start = checkpoints.restore() if resume else 0
-    if not resume:
+    check_length(config, start, total_steps)
+    if resume:
+        runs.go_on(folder, config)
+        checkpoints.clear()
+    else:
         runs.begin(folder, config, device="GPU" if on_gpu else "CPU")
     logging.info(
         "%s: %d images, step %d to %d of batch %d, width %d, %dx%dx%d, into %s", config.dataset, len(data), start,
@@ -70,30 +75,54 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
         data, config.batch_size, config.image_size, config.channels,
         shuffle=config.shuffle == "epoch", seed=config.seed, first_step=start, mirror=config.mirror,
     )  # fmt: skip
-    stop = guards.StopOnSignal()
-    if start < total_steps:
+    stop = guards.StopOnSignal(total_steps)
+    watching = [
+        *watchers(config, folder, data, steps_per_epoch),
+        guards.Checkpointing(
+            checkpoints.save, config.checkpoint_every, total_steps, keep=lambda: runs.save_networks(folder, gan)
+        ),
+        *([] if sys.stdout.isatty() else [callbacks.TextProgress(total_steps)]),
+        stop,
+    ]
+    if start == total_steps:  # killed between the last checkpoint and the last picture, or done: the end once more
+        ended = keras.callbacks.CallbackList(watching, model=gan)
+        ended.on_train_begin()
+        ended.on_train_end()
+        return Outcome(gan, start, total_steps, stop.received)
+    try:
         with inputs.told(data):
             gan.fit(
                 dataset,
                 epochs=1,  # one long one, so that the progress bar tells the time left of the whole run
                 steps_per_epoch=total_steps - start,
-                callbacks=[*watchers(config, folder, data, checkpoints, total_steps, steps_per_epoch), stop],
+                callbacks=watching,
                 shuffle=False,  # the data set shuffles itself
                 verbose=1 if sys.stdout.isatty() else 0,
             )
-        runs.save_networks(folder, gan)
+    except FloatingPointError:
+        if sound := checkpoints.restore():  # rather the generator of before than none
+            runs.save_networks(folder, gan)
+            logging.info("The generator of step %d is in %s.", sound, folder / runs.GENERATOR)
+        raise
     return Outcome(gan, int(gan.steps_done.numpy()), total_steps, stop.received)
 
 
+def check_length(config: TrainConfig, start: int, total_steps: int) -> None:
+    """Raises SettingError where a run that stands at step `start` cannot end after `total_steps`."""
+    if start > total_steps:
+        length = f"--steps={config.steps}" if config.steps else f"--epochs={config.epochs}"
+        raise SettingError(f"{length}: a run of {total_steps} steps, but this one is at step {start}; make it longer")
+    if (total_steps - start) % config.steps_per_execution:
+        raise SettingError(
+            f"--steps_per_execution={config.steps_per_execution}: must divide the {total_steps - start} steps that are "
+            "left; give another one"
+        )
+
+
 def watchers(
-    config: TrainConfig,
-    folder: Path,
-    data: np.ndarray | Images,
-    checkpoints: Checkpoints,
-    total_steps: int,
-    steps_per_epoch: int,
+    config: TrainConfig, folder: Path, data: np.ndarray | Images, steps_per_epoch: int
 ) -> list[callbacks.StepCounter]:
-    """The callbacks of a run, checkpoints after everything that writes tables."""
+    """The callbacks that show a run."""
 
     def prepared(count: int) -> np.ndarray:
         some = data[np.arange(count) % len(data)]  # again from the first where there are fewer
@@ -102,7 +131,7 @@ def watchers(
 
     tensorboard = folder / "tensorboard" if config.tensorboard else None
     latents = runs.draw_latents(config.sample_count, config.latent_dim, config.seed)
-    watching = [
+    watching: list[callbacks.StepCounter] = [
         callbacks.RunHistory(folder, config.log_every, steps_per_epoch, tensorboard),
         callbacks.SampleGrid(
             folder / "samples", latents, prepared(config.sample_count), config.sample_every, tensorboard
@@ -120,9 +149,6 @@ def watchers(
                 config.measure_every, config.measure_samples, config.seed, tensorboard,
             )
         )  # fmt: skip
-    watching.append(guards.Checkpointing(checkpoints.save, config.checkpoint_every))
-    if not sys.stdout.isatty():
-        watching.append(callbacks.TextProgress(total_steps))
     return watching
 
 

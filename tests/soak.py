@@ -1,7 +1,7 @@
 """python -m tests.soak --kills=200: kills a run again and again with kill -9 and compares its end with a whole one's.
 
-The tests call `compare` with a few kills. Every kill comes at a random moment of a tiny run: in a step, in a
-checkpoint, in a picture, in a measurement.
+The tests call `compare` with a few kills. Every kill but the last comes at a random moment of a tiny run: in a
+step, in a checkpoint, in a picture, in a measurement. The last one comes after the last checkpoint.
 """
 
 import argparse
@@ -34,21 +34,25 @@ def compare(folder: Path, kills: int, seed: int = 0) -> dict[str, int]:
     while True:
         process = start(killed, resume=(killed / "config.json").exists())
         if hits < kills:
-            # A run that has begun its steps is hit after a random moment; one that starts up, sometimes too.
-            before = last_step(killed)
-            while chance.random() > 0.02 and process.poll() is None and last_step(killed) == before:
-                time.sleep(0.1)
-            time.sleep(chance.uniform(0, 0.6))
+            # A run that has begun its steps is hit after a random moment; one that starts up, sometimes too. The last
+            # kill comes right after the last checkpoint, where the networks and the last picture are yet to be written.
+            before, last = last_step(killed), hits == kills - 1
+            end = killed / "checkpoints" / "step-600.json"
+            while process.poll() is None and not (
+                end.exists() if last else chance.random() < 0.02 or last_step(killed) != before
+            ):
+                time.sleep(0.005 if last else 0.1)
+            time.sleep(chance.uniform(0, 0.2 if last else 0.6))
             process.kill()
         code = process.wait()
         if code == 0:
             break
         assert code == -9, f"exit code {code}: see {killed}.log"
         hits += 1
-    names = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file() and compared(path))
-    for name in names:
-        assert digest(whole / name) == digest(killed / name), f"{name} differs after {hits} kills"
-    return {"kills": hits, "files": len(names)}
+    expected, found = results(whole), results(killed)
+    differing = [name for name in sorted(expected | found) if expected.get(name) != found.get(name)]
+    assert not differing, f"{', '.join(differing)}: missing, left over or different after {hits} kills"
+    return {"kills": hits, "files": len(expected)}
 
 
 def start(folder: Path, resume: bool = False) -> subprocess.Popen:
@@ -64,9 +68,14 @@ def last_step(folder: Path) -> str:
     return history.read_text()[-200:].rsplit("\n", 2)[-2:][0] if history.exists() else ""
 
 
-def compared(path: Path) -> bool:
-    """Whether a file is a result: not the lock, not what tells of this very start, no checkpoint."""
-    return path.name not in (".lock", "config.json") and "checkpoints" not in path.parts
+def results(folder: Path) -> dict[str, str]:
+    """The digest of each file of a run, by its name in the folder; of what tells of a start, its name alone."""
+    found = {}
+    for path in folder.rglob("*"):
+        told = path.name in (".lock", "config.json") or "checkpoints" in path.parts
+        if path.is_file():
+            found[path.relative_to(folder).as_posix()] = "" if told else digest(path)
+    return found
 
 
 def digest(path: Path) -> str:

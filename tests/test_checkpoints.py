@@ -4,14 +4,15 @@ import pytest
 import tensorflow as tf
 
 from keras_dcgan.checkpoints import Checkpoints
+from keras_dcgan.files import DamagedFile
 from keras_dcgan.gan import DCGAN
 from keras_dcgan.networks import build_discriminator, build_generator
 
 IMAGES = tf.random.stateless_uniform((4, 16, 16, 1), [1, 2], -1, 1)
 
 
-def make() -> DCGAN:
-    gan = DCGAN(build_generator(2, 16, 1, 5), build_discriminator(2, 16, 1), seed=3)
+def make(width: int = 2) -> DCGAN:
+    gan = DCGAN(build_generator(width, 16, 1, 5), build_discriminator(width, 16, 1), seed=3)
     gan.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3), r1_weight=1.0, r1_every=2, ema_half_life=50.0)
     return gan
 
@@ -92,3 +93,20 @@ def test_a_folder_that_cannot_be_written_is_an_oserror_and_leaves_the_older_ones
     blocked.rmdir()
     assert checkpoints.steps() == [1]
     assert Checkpoints(tmp_path, make()).restore() == 1
+
+
+def test_a_checkpoint_of_other_networks_is_refused_by_name(tmp_path):
+    Checkpoints(tmp_path, make()).save()
+    with pytest.raises(DamagedFile, match=r"step-0: the checkpoint of step 0 holds other networks than config\.json"):
+        Checkpoints(tmp_path, make(width=3)).restore()
+
+
+def test_what_a_killed_writer_left_is_cleared_and_nothing_else(tmp_path):
+    checkpoints = Checkpoints(tmp_path, make())
+    checkpoints.save()
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    (tmp_path / "step-7_temp").mkdir()
+    for name in ("step-7_temp/part", "step-7.index", "step-7.data-00000-of-00001", "step-by-step.txt"):
+        (tmp_path / name).touch()
+    checkpoints.clear()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*kept, "step-by-step.txt"]

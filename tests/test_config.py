@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from keras_dcgan.config import PRESETS, TrainConfig, from_preset, read_config, write_config
+from keras_dcgan.config import ADDED, FORMAT, PRESETS, TrainConfig, from_preset, read_config, write_config
 
 
 def test_tutorial_is_the_seed_document():
@@ -54,14 +54,45 @@ def test_colour_data_is_trained_in_colour_unless_said():
 
 def test_config_file_round_trip(tmp_path):
     config = from_preset("quick", {"seed": 7})
-    write_config(tmp_path / "config.json", config, {"format": 1})
+    write_config(tmp_path / "config.json", config, {"device": "CPU"})
     assert read_config(tmp_path / "config.json") == config
-    assert json.loads((tmp_path / "config.json").read_text())["format"] == 1
+    assert json.loads((tmp_path / "config.json").read_text())["device"] == "CPU"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"config": {"widht": 3}}', '{"config": {"width": "3"}}', "\xff"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "config": {"widht": 3}}', '{"config": {}}', "\xff"])
 def test_a_bad_config_file_is_refused_by_name(tmp_path, text):
     path = tmp_path / "config.json"
     path.write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match=r"config\.json: not a run's configuration"):
         read_config(path)
+
+
+def about(**changes):
+    return {"format": FORMAT, "config": TrainConfig().to_dict(), **changes}
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(TrainConfig)])
+def test_a_setting_that_is_missing_does_not_become_the_tutorials(tmp_path, name):
+    damaged = about()
+    del damaged["config"][name]
+    (tmp_path / "config.json").write_text(json.dumps(damaged))
+    with pytest.raises(ValueError, match=f"lacks {name}"):
+        read_config(tmp_path / "config.json")
+
+
+@pytest.mark.parametrize("number", [0, FORMAT + 1, "1", None, True, 1.0])
+def test_an_unknown_format_is_refused(tmp_path, number):
+    (tmp_path / "config.json").write_text(json.dumps(about(format=number)))
+    with pytest.raises(ValueError, match=r"its format is .*, and this program reads 1 to"):
+        read_config(tmp_path / "config.json")
+
+
+def test_every_older_format_can_be_read(tmp_path):
+    """One that was written before a setting was there must be readable for ever: `config.ADDED`."""
+    later = {name: number for number, added in ADDED.items() for name in added}
+    for number in range(1, FORMAT + 1):
+        values = {name: value for name, value in TrainConfig(width=5).to_dict().items() if later.get(name, 1) <= number}
+        (tmp_path / "config.json").write_text(json.dumps({"format": number, "config": values}))
+        assert read_config(tmp_path / "config.json") == TrainConfig(width=5)
+    first = set(TrainConfig().to_dict()) - set(later)
+    assert len(first) == 31, "a new setting goes into config.ADDED, or runs from before it cannot be resumed"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_dcgan import callbacks, guards, quality, runs
+from keras_dcgan import guards, quality, runs
 from keras_dcgan.gan import DCGAN
 from keras_dcgan.networks import build_discriminator, build_generator
 
@@ -47,12 +47,13 @@ def test_the_alarm_is_raised_when_the_discriminator_has_won_and_samples_are_alik
     if constant:
         for weight in gan.generator.trainable_variables:
             weight.assign(tf.zeros_like(weight))
-    reals = digits if constant else digits // 64  # an untrained generator differs a little from image to image
-    alarm = guards.CollapseAlarm(runs.draw_latents(16, 5, 0), quality.as_generated(reals, 16, 1), every=10)
+    else:
+        for weight in gan.generator.trainable_variables:
+            weight.assign(weight * 100)  # an untrained generator draws grey, this one black and white
+    alarm = guards.CollapseAlarm(runs.draw_latents(16, 5, 0), quality.as_generated(digits, 16, 1), every=10)
     alarm.set_model(gan)
     alarm.on_train_begin()
     alarm.on_epoch_begin(0)
-    alarm.least_spread = alarm.least_spread if constant else 0.0
     for batch in range(60):
         alarm.on_train_batch_end(batch, {"d_loss": 0.001})
     assert alarm.raised == raised
@@ -68,19 +69,3 @@ def test_the_alarm_is_silent_while_the_loss_is_healthy(digits):
     for batch, loss in enumerate([0.01, 0.01, 0.6, 0.01, 0.01, 0.6]):
         alarm.on_train_batch_end(batch, {"d_loss": loss})
     assert not alarm.raised
-
-
-def test_a_table_continues_with_the_same_bytes(tmp_path):
-    whole, part = callbacks.Table(tmp_path / "whole.csv", 0), callbacks.Table(tmp_path / "part.csv", 0)
-    rows = [{"step": step, "loss": 0.1 * step + 1e-9, "share": 1 / (step + 3)} for step in range(1, 6)]
-    for row in rows:
-        whole.add(dict(row))
-    for row in rows[:4]:
-        part.add(dict(row))
-    with (tmp_path / "part.csv").open("a") as file:
-        file.write("5,0.5")  # cut by a kill
-    resumed = callbacks.Table(tmp_path / "part.csv", up_to_step=3)
-    assert [row["step"] for row in resumed.rows] == [1, 2, 3]
-    for row in rows[3:]:
-        resumed.add(dict(row))
-    assert (tmp_path / "part.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()

@@ -43,7 +43,9 @@ def test_a_signal_ends_the_run_with_everything_saved(tmp_path, number, code):
     assert process.returncode == code, errors
     assert "stopped at step" in errors and "--resume" in errors and "Traceback" not in errors
     assert runs.load_generator(folder).output_shape == (None, 16, 16, 1)
-    assert (folder / "losses.png").exists() and (folder / "generator-best.keras").exists()
+    assert "finishing step" in errors and (folder / "losses.png").exists()
+    steps = [int(path.stem[5:]) for path in (folder / "samples").glob("step_*.png")]
+    assert all(step % 5 == 0 for step in steps)  # none of the stop's own
     stopped = int(errors.split("stopped at step ")[1].split()[0])
     assert (folder / "checkpoints" / f"step-{stopped}.json").exists()
 
@@ -62,12 +64,22 @@ def test_a_resumed_run_keeps_its_own_settings(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "given", [{"width": 4}, {"seed": 1}, {"dataset": "cifar10"}, {"r1_weight": 2.0}, {"steps": 30}]
-)
+    "given",
+    [
+        {"width": 4}, {"seed": 1}, {"dataset": "cifar10"}, {"r1_weight": 2.0}, {"steps": 30}, {"epochs": 1},
+        {"jit_compile": "on"},
+    ],
+)  # fmt: skip
 def test_a_setting_that_would_change_the_results_is_refused_by_name(tmp_path, given):
     begun(tmp_path)
     with pytest.raises(ValueError, match=f"--{next(iter(given))}=.*begin a new run"):
         runs.check_resume(tmp_path, "auto", given)
+
+
+def test_two_lengths_are_refused_when_resuming_too(tmp_path):
+    begun(tmp_path)
+    with pytest.raises(ValueError, match="--epochs and --steps: give one of them, not both"):
+        runs.check_resume(tmp_path, "auto", {"epochs": 2, "steps": 20})
 
 
 def test_another_preset_and_an_empty_folder_are_refused(tmp_path):
@@ -81,3 +93,6 @@ def test_another_preset_and_an_empty_folder_are_refused(tmp_path):
 def test_a_run_without_decay_can_be_made_longer(tmp_path):
     runs.begin(tmp_path, from_preset("tutorial", {"width": 2}), "CPU")
     assert runs.check_resume(tmp_path, "auto", {"epochs": 3}).epochs == 3
+    assert runs.check_resume(tmp_path, "auto", {"steps": 3000}).steps == 3000
+    runs.go_on(tmp_path, runs.check_resume(tmp_path, "auto", {"steps": 3000}))
+    assert runs.check_resume(tmp_path, "auto", {"epochs": 1}).steps == 0

@@ -22,8 +22,34 @@ def test_a_folder_with_a_run_or_with_other_files_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no empty folder"):
         runs.check_new(tmp_path)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ValueError, match="holds a run already"):
+    with pytest.raises(ValueError, match=r"holds a run already; add --resume .*make fit FLAGS=--resume"):
         runs.check_new(tmp_path)
+
+
+def test_a_start_that_was_killed_before_its_configuration_leaves_a_new_folder(tmp_path, monkeypatch):
+    def die():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "_git_commit", die)
+    with pytest.raises(KeyboardInterrupt), runs.lock(tmp_path):
+        runs.begin(tmp_path, TrainConfig(), "CPU")
+    (tmp_path / ".config.tmp-abcd1234.json").touch()
+    runs.check_new(tmp_path)
+    monkeypatch.undo()
+    runs.begin(tmp_path, TrainConfig(), "CPU")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "config.json"]
+
+
+def test_a_resumed_run_writes_its_settings_back_and_clears_what_a_kill_left(tmp_path):
+    runs.begin(tmp_path, TrainConfig(steps=10), "CPU")
+    before = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "samples").mkdir()
+    for left in (".generator.tmp-abcd1234.keras", "samples/.latest.tmp-abcd1234.png"):
+        (tmp_path / left).touch()
+    runs.go_on(tmp_path, TrainConfig(steps=100))
+    after = json.loads((tmp_path / "config.json").read_text())
+    assert after == before | {"config": before["config"] | {"steps": 100}}
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["config.json", "samples"]
 
 
 def test_begin_records_settings_versions_and_command(tmp_path):
