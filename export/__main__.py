@@ -43,7 +43,11 @@ def main() -> None:
     formats = given.formats.split(",")
     if unknown := [name for name in formats if name not in FORMATS]:
         raise cli.UserError(f"--formats={unknown[0]}: must be of {', '.join(FORMATS)}")
-    if not given.verify_only and (given.run_dir is None) == (given.generator is None):
+    if given.verify_only:
+        for name in ("run_dir", "generator", "which", "formats", "samples"):
+            if given[name].present:
+                raise cli.UserError(f"--{name}: does not go with --verify_only, which checks what lies in --out")
+    elif (given.run_dir is None) == (given.generator is None):
         raise cli.UserError("give either --run_dir=FOLDER or --generator=FILE.keras")
     if given.which and given.generator:
         raise cli.UserError("--which: goes with --run_dir, not with --generator")

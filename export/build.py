@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FORMAT = 1  # of export.json and of the metadata in the files
 NAME = "keras-dcgan-generator"
 PARITY_SEED, PARITY_SAMPLES = 0, 16
+METRICS = "metrics.json"  # of the run folder
 SHEET, SHEET_COLUMNS = "contact_sheet.png", 12
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "ai-edge-litert", "ai-edge-quantizer", "numpy")
 
@@ -54,7 +55,7 @@ def export(source: Path, out: Path, formats: list[str], samples: int) -> list[st
     """Exports a `.keras` file into the folder `out`, and returns what was wrong with files, which are left out.
 
     Args:
-      source: the file; a run's `config.json` and `metrics.json` beside it are quoted.
+      source: the file; its run's `config.json` beside it is quoted, and `metrics.json` if it is of this file.
       out: the folder, which is replaced in one step.
       formats: keys of `verify.LIMITS`.
       samples: pictures for the Fréchet distances; 0: they are not measured.
@@ -112,14 +113,13 @@ def describe(source: Path, generator: "keras.Model", config: TrainConfig | None)
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
-    metrics = source.parent / "metrics.json"
     return {
         "format": FORMAT,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "source": {"file": str(source), "sha256": digest, "parameters": generator.count_params()},
         "versions": versions,
         "config": config.to_dict() if config else None,
-        "metrics": json.loads(metrics.read_text(encoding="utf-8")) if metrics.is_file() else None,
+        "metrics": read_metrics(source.parent / METRICS, digest, config),
         "model": {
             "name": NAME,
             "format": FORMAT,
@@ -137,6 +137,23 @@ def describe(source: Path, generator: "keras.Model", config: TrainConfig | None)
             "generator_sha256": digest,
         },
     }
+
+
+def read_metrics(path: Path, digest: str, config: TrainConfig | None) -> dict[str, Any] | None:
+    """What `keras_dcgan.evaluate` left beside a generator, if it was measured on that very file and its run's data.
+
+    None where it was not: a run folder holds up to three generators, and figures of another are none of this one's.
+    Raises ValueError, naming the file, where it is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: damaged ({error}); measure again, or remove it") from error
+    if not isinstance(metrics, dict) or metrics.get("generator_sha256") != digest:
+        return None
+    return metrics if config is None or metrics.get("dataset") == config.dataset else None
 
 
 def write_files(generator: "keras.Model", work: Path, formats: list[str], metadata: dict[str, Any]) -> None:
@@ -186,7 +203,9 @@ def check_again(out: Path) -> list[str]:
     try:
         record = json.loads((out / folder.RECORD).read_text(encoding="utf-8"))
         formats, recorded = [row["kind"] for row in record["files"]], dict(record["sha256"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if unknown := [kind for kind in formats if kind not in verify.LIMITS]:
+            raise ValueError(f"{folder.RECORD} names a format {unknown[0]!r} that is not known here")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"--out={out}: holds no export: {error}") from error
     present = folder.checksums(out)
     wrong = [

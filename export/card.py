@@ -1,9 +1,11 @@
 """The model card: the README.md that travels with the exported files."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from export import tflite, verify
+from keras_dcgan import runs
 
 README = "README.md"
 DATA = {  # what a generator was trained on: its source, and on which terms
@@ -128,12 +130,22 @@ def _training(config: dict[str, Any] | None) -> list[str]:
 
 
 def _quality(record: dict[str, Any]) -> list[str]:
-    lines = []
     if record["metrics"]:
-        lines += ["Measured on the run:", "", "```json", json.dumps(record["metrics"], indent=2), "```", ""]
+        lines = ["This generator, by `python -m keras_dcgan.evaluate`:", ""]
+        lines += ["```json", json.dumps(record["metrics"], indent=2), "```"]
+    else:
+        lines = [f"Not measured before the export; `{_how_to_measure(record)}` does it."]
     if "frechet" in record:
-        lines.append(describe_frechet(record["frechet"]) + " The files' own distances are in the table.")
-    return lines or ["Not measured."]
+        lines += ["", describe_frechet(record["frechet"]) + " The files' own distances are in the table."]
+    return lines
+
+
+def _how_to_measure(record: dict[str, Any]) -> str:
+    source = Path(record["source"]["file"])
+    which = next((which for which, name in runs.GENERATORS.items() if name == source.name), None)
+    if record["config"] and which:
+        return f"python -m keras_dcgan.evaluate --run_dir={source.parent} --which={which}"
+    return f"python -m keras_dcgan.evaluate --generator={source} --dataset=NAME --out=FOLDER"
 
 
 def describe_frechet(measured: dict[str, Any]) -> str:

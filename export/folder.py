@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import errno
+import glob
 import hashlib
 import os
 import shutil
@@ -16,7 +17,8 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2  # from <fcntl.h> and <linux/fs.h>
 
 def check_place(out: Path) -> None:
     """Raises ValueError where `out` holds something else than an export, which would be lost."""
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / RECORD).is_file())):
+    place = _resolve(out)
+    if os.path.lexists(place) and (not place.is_dir() or (any(place.iterdir()) and not (place / RECORD).is_file())):
         raise ValueError(f"--out={out}: is there already and is no exported folder; give another one")
 
 
@@ -29,13 +31,13 @@ def built_beside(out: Path) -> Iterator[Path]:
     does not allow it.
     """
     check_place(out)
-    out = Path(os.path.abspath(out))
+    out = _resolve(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with _lock(out):
-        if not out.exists() and _old(out).exists():
+        if _old(out).exists() and not out.exists():
             _old(out).rename(out)
-        for left_over in out.parent.glob(f".{out.name}.export-*"):
-            shutil.rmtree(left_over)
+        for left_over in [_old(out), *out.parent.glob(f".{glob.escape(out.name)}.export-*")]:
+            _remove(left_over)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.export-", dir=out.parent))
         try:
             yield folder
@@ -53,15 +55,20 @@ def _lock(out: Path) -> Iterator[None]:
     import fcntl
 
     path = out.parent / f".{out.name}.lock"
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"--out={out}: another export is writing there") from None
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+    while True:
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(f"--out={out}: another export is writing there") from None
+            # Whoever held it before may have removed it since it was opened: then it keeps nobody out any more.
+            if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                continue
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
 
 
 def _put(folder: Path, out: Path) -> None:
@@ -81,6 +88,18 @@ def _put(folder: Path, out: Path) -> None:
     out.rename(_old(out))  # whoever is killed here leaves it to the next export to put it back
     folder.rename(out)
     _old(out).rename(folder)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _resolve(out: Path) -> Path:
+    """Where `out` is in truth: beside a link to a folder on another disk nothing can be renamed into it."""
+    return Path(os.path.realpath(out))
 
 
 def _old(out: Path) -> Path:

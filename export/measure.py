@@ -166,6 +166,8 @@ def peak_mb() -> float:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (3, 4):
+        sys.exit("usage: python -m export.measure FILE.tflite|SAVED_MODEL PARITY.npz [IMAGES.npy]")
     target, parity = Path(sys.argv[1]), np.load(sys.argv[2])
     measure = measure_saved_model if target.is_dir() else measure_tflite
     result, drawn = measure(target, parity["latents"], parity["images"])

@@ -24,6 +24,9 @@ from typing import Any
 import numpy as np
 
 NAME, FORMAT = "keras-dcgan-generator", 1  # what the metadata of our files say, and up to which format we read
+METADATA, METADATA_LIMIT = "metadata.json", 64 * 2**10  # bytes; ours has some 1,200
+# What damaged archives and texts raise: cut, encrypted, nested too deep (RuntimeError and its RecursionError).
+UNREADABLE = (zipfile.BadZipFile, EOFError, RuntimeError, LookupError, ValueError, TypeError)
 
 
 class Sampler:
@@ -44,9 +47,12 @@ class Sampler:
         with _without_start_up_notes():
             try:
                 self._sample = Interpreter(str(path), num_threads=threads).get_signature_runner("sample")
-                self.draw(0, 0)  # packs the weights, and shows that the file runs
-            except (RuntimeError, ValueError) as error:
-                raise ValueError(f"{path}: the runtime cannot run it: {str(error).splitlines()[0]}") from error
+                picture = self.draw(0, 0)  # packs the weights, and shows that the file runs
+                if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (1, 3):
+                    raise ValueError(f"its pictures are {picture.dtype} {list(picture.shape)}")
+            except (RuntimeError, ValueError, LookupError) as error:
+                reason = (str(error).splitlines() or ["no reason given"])[0]
+                raise ValueError(f"{path}: the runtime cannot run it: {reason}") from error
 
     def draw(self, seed: int, index: int) -> np.ndarray:
         """Picture number `index` of a seed, both in 0 ... 2^31 - 1: uint8 [S, S, C]."""
@@ -61,21 +67,26 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
             raise ValueError(f"{path}: not a .tflite file")
         try:
             with zipfile.ZipFile(file) as archive:
-                metadata = json.loads(archive.read("metadata.json"))
+                entry = archive.getinfo(METADATA)
+                ours = entry.compress_type == zipfile.ZIP_STORED and entry.file_size <= METADATA_LIMIT
+                metadata = json.loads(archive.read(entry)) if ours else {}
             name, version, length, checksum = (
                 metadata[key] for key in ("name", "format", "model_bytes", "model_crc32")
             )
-        except (zipfile.BadZipFile, KeyError, ValueError, TypeError):
+        except UNREADABLE:
             raise ValueError(f"{path}: cut, or not a file that python -m export wrote") from None
         if name != NAME:
-            raise ValueError(f"{path}: holds {name!r}, not a generator of Keras DCGAN")
+            raise ValueError(f"{path}: holds {str(name)[:40]!r}, not a generator of Keras DCGAN")
+        size = os.fstat(file.fileno()).st_size
+        if [type(value) for value in (version, length, checksum)] != [int] * 3 or not 0 < length <= size:
+            raise ValueError(f"{path}: cut, or not a file that python -m export wrote")
         if version > FORMAT:
             raise ValueError(f"{path}: of format {version}; this program reads up to {FORMAT}, so take its newer one")
         file.seek(0)
-        found = left = 0
-        for left in range(length, 0, -(2**20)):
-            found = zlib.crc32(file.read(min(left, 2**20)), found)
-        if found != checksum:
+        found, left = 0, length
+        while left and (part := file.read(min(left, 2**20))):
+            found, left = zlib.crc32(part, found), left - len(part)
+        if left or found != checksum:
             raise ValueError(f"{path}: damaged; its checksum is wrong")
     return metadata
 

@@ -6,9 +6,9 @@ Every file holds three signatures of batch 1, because only fixed shapes let XNNP
   sample:   seed int32 [2] (seed, index) -> picture uint8 [1, S, S, C]
   latents:  seed int32 [2] (seed, index) -> latents float32 [1, Z]
 
-The runtime keeps one packed copy of the weights per signature that convolves, used or not (50 MB in float32 at width
-128), so there are two of those and no batched ones. `latents` costs nothing, and with it a program can walk from one
-picture of `sample` to another.
+Convolutions are in the form of `export.subpixel`. The runtime keeps one packed copy of the weights per signature that
+convolves, used or not (50 MB in float32 at width 128), so there are two of those and no batched ones. `latents` costs
+nothing, and with it a program can walk from one picture of `sample` to another.
 """
 
 import json
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export import rng
+from export import rng, subpixel
 from export.saved_model import to_uint8_graph
 from keras_dcgan.quiet import quiet
 
@@ -37,6 +37,7 @@ FILES = {
 SIGNATURES = ["generate", "sample", "latents"]
 METADATA = "metadata.json"  # in the zip archive behind the model
 CALIBRATION_SEED, CALIBRATION_SAMPLES = 1, 64
+GENERATOR = "generator.*"  # scopes of the generator's operators; the random numbers' constants must keep all their bits
 SATURATED = 4.0  # tanh(4) is less than a tenth of a grey level from 1
 
 
@@ -46,6 +47,7 @@ def convert(generator: "keras.Model") -> bytes:
     import tensorflow as tf
 
     latent_dim = generator.input_shape[-1]
+    generator = subpixel.rewritten(generator)
 
     def draw(seed):
         return rng.draw_latents_graph(seed[0], seed[1:], latent_dim)
@@ -69,7 +71,7 @@ def convert(generator: "keras.Model") -> bytes:
 def quantize(model: bytes, kind: str) -> bytes:
     """Makes the weights of a float32 model from `convert` smaller; input and output types stay.
 
-    Only the convolutions are touched: the constants of the random generator must keep all their bits.
+    Only the generator is touched, see `GENERATOR`.
 
     Args:
       kind: "float16"; "int8", int8 weights and int8 arithmetic with activations scaled as they come ("dynamic
@@ -77,14 +79,18 @@ def quantize(model: bytes, kind: str) -> bytes:
     """
     from ai_edge_quantizer import algorithm_manager, qtyping, quantizer, recipe_manager
 
-    recipe, convolutions = recipe_manager.RecipeManager(), qtyping.TFLOperationName.CONV_2D_TRANSPOSE
-    if kind == "float16":
-        casting = algorithm_manager.AlgorithmName.FLOAT_CASTING
-        recipe.add_weight_only_config(".*", convolutions, 16, algorithm_key=casting)
-    elif kind == "int8":
-        recipe.add_dynamic_config(".*", convolutions, 8)
-    else:
-        recipe.add_static_config(".*", convolutions, activation_num_bits=8, weight_num_bits=8)
+    recipe, operation = recipe_manager.RecipeManager(), qtyping.TFLOperationName
+    for name in (operation.FULLY_CONNECTED, operation.CONV_2D, operation.CONV_2D_TRANSPOSE):
+        if kind == "float16":
+            casting = algorithm_manager.AlgorithmName.FLOAT_CASTING
+            recipe.add_weight_only_config(GENERATOR, name, 16, algorithm_key=casting)
+        elif kind == "int8":
+            recipe.add_dynamic_config(GENERATOR, name, 8)
+        else:
+            recipe.add_static_config(GENERATOR, name, activation_num_bits=8, weight_num_bits=8)
+    if kind == "int8-full":  # what only moves numbers moves integers
+        for name in (operation.RESHAPE, operation.TRANSPOSE, operation.PAD, operation.STRIDED_SLICE):
+            recipe.add_static_config(GENERATOR, name, activation_num_bits=8, weight_num_bits=8)
     with quiet():
         ranges = measure_ranges(model, recipe) if kind == "int8-full" else None
         maker = quantizer.Quantizer(bytearray(model), recipe.get_quantization_recipe())
@@ -115,7 +121,7 @@ def measure_ranges(model: bytes, recipe: Any) -> dict[str, Any]:
     )
     ranges = calibration.get_model_qsvs()
     for name, extremes in ranges.items():
-        if extremes and "conv_transpose" in name and "Relu" not in name:  # the last convolution
+        if extremes and subpixel.LAST in name:
             extremes["min"] = np.maximum(extremes["min"], np.float32(-SATURATED))
             extremes["max"] = np.minimum(extremes["max"], np.float32(SATURATED))
     return ranges

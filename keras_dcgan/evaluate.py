@@ -1,6 +1,7 @@
 """python -m keras_dcgan.evaluate: measures a trained generator against the images that it was trained on."""
 
 import dataclasses
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterable
@@ -52,7 +53,9 @@ def main() -> None:
     try:
         given_dataset = inputs.resolve(given.dataset) if given.dataset else None
         config = read_config(Path(given.run_dir) / runs.CONFIG) if given.run_dir else None
-        generator = runs.load_generator(given.run_dir or given.generator, given.which)
+        source = Path(given.generator or Path(given.run_dir) / runs.GENERATORS[given.which])
+        generator = runs.load_generator(source)
+        digest = hashlib.sha256(source.read_bytes()).hexdigest()
         config = config or TrainConfig()
         size, channels = generator.output_shape[2:]
         config = dataclasses.replace(
@@ -84,7 +87,7 @@ def main() -> None:
         result, picture = evaluate(generator, dataset, data, labels, given.samples, given.seed)
     except ValueError as error:  # such as altered weights of the classifier
         raise cli.Fault(str(error)) from error
-    result["generator"] = str(given.generator or Path(given.run_dir) / runs.GENERATORS[given.which])
+    result |= {"generator": str(source), "generator_sha256": digest}  # by which the export knows whose figures they are
     write_text(out / "metrics.json", json.dumps(result, indent=2) + "\n")
 
     from keras_dcgan import images

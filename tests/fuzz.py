@@ -1,4 +1,4 @@
-"""python -m tests.fuzz --count=100000: feeds damaged files to the readers of IDX files and run folders.
+"""python -m tests.fuzz --count=100000: feeds damaged files to the readers of IDX, run folders and .tflite metadata.
 
 Each input is a sound file with random damage, or random bytes. A reader may refuse it with ValueError or OSError, or
 read it; anything else is a finding and ends the program with its seed.
@@ -6,13 +6,19 @@ read it; anything else is a finding and ends the program with its seed.
 
 import argparse
 import gzip
+import io
 import json
 import random
 import resource
 import struct
 import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from export.sampler import read_metadata
 from keras_dcgan.config import FORMAT, TrainConfig, read_config
 from keras_dcgan.idx import read_idx
 from keras_dcgan.tables import read_rows
@@ -51,8 +57,32 @@ def read_table(path: Path) -> list[dict[str, float]]:
     return rows
 
 
+def sound_tflite(chance: random.Random) -> bytes:
+    """A file as the sampler sees it before the runtime does: a model's first bytes, some weights, and the archive."""
+    model = b"\x1c\0\0\0TFL3" + chance.randbytes(chance.randint(0, 60))
+    metadata: Any = {
+        "name": "keras-dcgan-generator", "format": 1, "model_bytes": len(model), "model_crc32": zlib.crc32(model),
+    }  # fmt: skip
+    for _ in range(chance.randint(0, 1)):
+        metadata[chance.choice([*metadata])] = chance.choice(
+            [None, -1, 0, 1.0, "1", True, float("nan"), [], {}, 2**62, 10**300, 1e308, len(model) + 1, "a\nb" * 25000]
+        )
+    text = json.dumps(chance.choice([metadata] * 20 + [[], None, 3])).encode()
+    text = chance.choice([text] * 40 + [b"[" * 50000, b'{"name":' * 20000, b"\xff\xfe", b"9" * 9999])
+    archive = io.BytesIO(model)
+    with zipfile.ZipFile(archive, "a") as opened:
+        entry = zipfile.ZipInfo(chance.choice(["metadata.json"] * 20 + ["../metadata.json"]))
+        entry.compress_type = chance.choice([zipfile.ZIP_STORED] * 40 + [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+        opened.writestr(entry, text)
+    content = archive.getvalue()
+    if chance.random() < 0.05:  # the bit that says "encrypted", in the directory at the end
+        place = content.rfind(b"PK\x01\x02") + 8
+        content = content[:place] + b"\x01" + content[place + 1 :]
+    return content
+
+
 def damaged(data: bytes, chance: random.Random) -> bytes:
-    kind = chance.randrange(5)
+    kind = chance.randrange(5)  # 4: none
     changed = bytearray(data)
     if kind == 0:
         return chance.randbytes(chance.randint(0, 60))
@@ -70,22 +100,35 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
 def main(count: int, seed: int) -> None:
     """Feeds `count` inputs to each reader and prints what became of them."""
     resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30))  # a header that lies must not cost memory
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-        path = Path(folder) / "input"
-        for reader, make in ((read_idx, sound_idx), (read_config, sound_config), (read_table, sound_table)):
-            read = 0
-            for i in range(count):
-                chance = random.Random(f"{seed} {i}")
-                path.write_bytes(damaged(make(chance), chance))
-                try:
-                    reader(path)
-                    read += 1
-                except (ValueError, OSError):
-                    pass
-                except BaseException:
-                    print(f"{reader.__name__}: seed {seed}, input {i}: {path.read_bytes()!r}")
-                    raise
+    readers = ((read_idx, sound_idx), (read_config, sound_config), (read_table, sound_table))
+    with in_memory() as folder:
+        for reader, make in (*readers, (read_metadata, sound_tflite)):
+            read = feed(reader, make, count, seed, Path(folder) / "input")
             print(f"{reader.__name__}: {count} inputs, {read} read, {count - read} refused, no other outcome")
+
+
+def in_memory() -> tempfile.TemporaryDirectory:
+    """A folder that no disk slows down, where there is such a thing."""
+    return tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+
+
+def feed(
+    reader: Callable[[Path], Any], make: Callable[[random.Random], bytes], count: int, seed: int, path: Path
+) -> int:
+    """How many of `count` inputs a reader reads; it refuses the others, or what else it raises comes out of here."""
+    read = 0
+    for i in range(count):
+        chance = random.Random(f"{seed} {i}")
+        path.write_bytes(damaged(make(chance), chance))
+        try:
+            reader(path)
+            read += 1
+        except (ValueError, OSError):
+            pass
+        except BaseException:
+            print(f"{reader.__name__}: seed {seed}, input {i}: {path.read_bytes()[:2000]!r}")
+            raise
+    return read
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import sys
 
@@ -5,14 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_dcgan import cli, datasets, evaluate
+from keras_dcgan import cli, datasets, evaluate, runs
 from keras_dcgan.networks import build_generator
 
 
 @pytest.fixture(scope="module")
 def generator(tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "generator.keras"
-    build_generator(2, 16, 1, 5).save(path)
+    runs.save_network(path, build_generator(2, 16, 1, 5))  # as a run does
     return path
 
 
@@ -31,6 +32,8 @@ def test_the_command_writes_every_figure_with_its_floor(command, mnist, generato
     assert result["generated"]["coverage"] < 0.2 < 0.8 < result["real"]["coverage"]
     assert sum(result["classes"]["generated"]) == pytest.approx(1, abs=1e-3)
     assert result["classes"]["total_variation"] > 0.3 > result["classes"]["total_variation_real"] > 0
+    assert result["generator"] == str(generator)
+    assert result["generator_sha256"] == hashlib.sha256(generator.read_bytes()).hexdigest()
     assert result["features"] == "mnist-classifier" and result["versions"]["keras"]
     assert cv2.imread(str(tmp_path / "new" / "nearest.png")).shape == (4 * 16, 4 * (4 * 16) + 3 * 8, 3)
     for name in ("frechet distance", "standard error", "total variation", "mnist-classifier"):

@@ -1,7 +1,10 @@
 import dataclasses
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from export import build, folder, measure, pictures, rng, tflite, verify
+from export import build, card, folder, measure, pictures, rng, tflite, verify
 from keras_dcgan import images
 from keras_dcgan.config import TrainConfig, write_config
 from keras_dcgan.networks import build_generator
@@ -76,7 +79,7 @@ def test_the_command_writes_everything_and_says_so(exported):
     lines = done.stdout.splitlines()
     for name in [*TFLITE, "saved_model"]:
         assert [line for line in lines if line.startswith(name) and line.endswith("ok")], name
-    assert "5 of 5" in done.stdout
+    assert "15 of 15" in done.stdout
     assert "Assets written" not in done.stderr
 
 
@@ -142,7 +145,9 @@ def test_record_and_card_hold_the_table_and_the_checksums(exported):
     rows = {row["kind"]: row for row in record["files"]}
     assert list(rows) == ["saved_model", "float32", "float16", "int8", "int8-full"]
     assert rows["int8"]["ms_1_thread"] > 0 and rows["int8"]["peak_mb"] > 10
-    assert rows["float32"]["operators"]["generate"] == {"RESHAPE": 1, "TRANSPOSE_CONV": 3, "TANH": 1}
+    assert rows["float32"]["operators"]["generate"] == {
+        "FULLY_CONNECTED": 1, "CONV_2D": 2, "PAD": 2, "RESHAPE": 5, "TRANSPOSE": 2, "STRIDED_SLICE": 2, "TANH": 1,
+    }  # fmt: skip
     card = (exported[0] / "README.md").read_text()
     for name in TFLITE:
         assert f"{record['sha256'][name]}  {name}" in card
@@ -191,6 +196,9 @@ def test_verify_only_passes_and_then_tells_what_is_wrong(exported, command, tmp_
         (["--out=x", "--run_dir=missing"], "generator.keras: no such file"),
         (["--out=tests", "--generator=missing.keras"], "--out=tests: is there already and is no exported folder"),
         (["--out=x", "--verify_only"], "--out=x: holds no export"),
+        (["--out=x", "--verify_only", "--run_dir=a"], "--run_dir: does not go with --verify_only"),
+        (["--out=x", "--verify_only", "--which=best"], "--which: does not go with --verify_only"),
+        (["--out=x", "--verify_only", "--formats=int8"], "--formats: does not go with --verify_only"),
     ],
 )
 def test_a_mistake_is_told_in_a_line(command, flags, message):
@@ -240,14 +248,75 @@ def test_a_generator_without_its_run_as_a_saved_model_alone(run_dir, tmp_path):
     assert "Not known" in card and "Not measured" in card and "```kotlin" not in card
 
 
-def test_the_metrics_of_a_run_are_quoted(run_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(verify, "check_file", lambda *_: {"file": "saved_model", "kind": "saved_model", "bytes": 1,
-                                                          "problems": []})  # fmt: skip
-    for name in ("generator.keras", "config.json"):
-        (tmp_path / name).write_bytes((run_dir / name).read_bytes())
-    (tmp_path / "metrics.json").write_text('{"frechet_distance": 12.25}')
-    build.export(tmp_path / "generator.keras", tmp_path / "out", ["saved_model"], samples=0)
-    assert '"frechet_distance": 12.25' in (tmp_path / "out" / "README.md").read_text()
+def quality(record) -> str:
+    record = {"frechet": None, **record}
+    del record["frechet"]
+    return "\n".join(card._quality(record))
+
+
+def test_figures_are_quoted_of_this_very_generator_alone(run_dir, tmp_path):
+    config = TrainConfig(width=4, image_size=16, channels=1, latent_dim=LATENT_DIM)
+    last, best = tmp_path / "generator.keras", tmp_path / "generator-best.keras"
+    last.write_bytes((run_dir / "generator.keras").read_bytes())
+    generator = build.load(last)
+    generator.save(best)  # not the same bytes
+    metrics = {"dataset": "mnist", "generator_sha256": folder.sha256(last), "frechet_distance": 12.25}
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    assert '"frechet_distance": 12.25' in quality(build.describe(last, generator, config))
+    measure_it = f"Not measured before the export; `python -m keras_dcgan.evaluate --run_dir={tmp_path} --which="
+    assert quality(build.describe(best, generator, config)).startswith(f"{measure_it}best`")
+    fashion = dataclasses.replace(config, dataset="fashion_mnist")  # the run's; it was measured against digits
+    assert quality(build.describe(last, generator, fashion)).startswith(f"{measure_it}last`")
+    for older in ({"frechet_distance": 1.0}, []):
+        (tmp_path / "metrics.json").write_text(json.dumps(older))
+        assert build.describe(last, generator, config)["metrics"] is None
+    assert f"--generator={last} --dataset=NAME" in quality(build.describe(last, generator, None))
+
+
+@pytest.mark.parametrize("content", [b"{'a': 1}", b"\xff", b"[" * 100_000, b""])
+def test_damaged_metrics_are_told_by_their_name(run_dir, tmp_path, content):
+    (tmp_path / "metrics.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"metrics\.json: damaged"):
+        build.read_metrics(tmp_path / "metrics.json", "", None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": [{"kind": "int4"}]}, {"files": [{"kind": []}]}, {"files": [{}]}, {"files": 3}, {"sha256": 3},
+        {"sha256": None},
+    ],
+)  # fmt: skip
+def test_a_strange_record_is_no_export(tmp_path, change):
+    (tmp_path / "export.json").write_text(json.dumps({"files": [], "sha256": {}, **change}))
+    with pytest.raises(ValueError, match="holds no export"):
+        build.check_again(tmp_path)
+
+
+def test_measuring_nothing_is_told_in_a_line(command):
+    done = command("export.measure")
+    assert done.returncode == 1 and done.stderr.startswith("usage: ") and done.stderr.count("\n") == 1
+
+
+def test_ctrl_c_in_an_export_leaves_the_one_before(run_dir, tmp_path):
+    out = tmp_path / "exported"
+    out.mkdir()
+    before = dict.fromkeys(("export.json", "generator.tflite"), "the one before")
+    for name, text in before.items():
+        (out / name).write_text(text)
+    flags = [f"--generator={run_dir}/generator.keras", f"--out={out}", "--formats=float32,int8", "--samples=0"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "export", *flags], cwd=Path(__file__).parent.parent, stderr=subprocess.PIPE, text=True
+    )
+    until = time.monotonic() + 120
+    while not list(tmp_path.glob(".exported.export-*/generator.tflite")):
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and error.splitlines()[-1] == "error: interrupted" and "Traceback" not in error
+    assert {path.name: path.read_text() for path in out.iterdir()} == before
+    assert os.listdir(tmp_path) == ["exported"]
 
 
 def test_a_generator_of_mixed_precision_becomes_float32(tmp_path):
@@ -267,14 +336,14 @@ def test_a_generator_of_mixed_precision_becomes_float32(tmp_path):
     found, drawn = measure.measure_tflite(tmp_path / "a.tflite", latents, expected)
     np.testing.assert_allclose(drawn, expected, atol=1e-5)
     assert verify.problems(found, verify.LIMITS["float32"]) == []
-    assert set(found["operators"]["generate"]) == {"RESHAPE", "TRANSPOSE_CONV", "TANH"}
+    assert "CAST" not in found["operators"]["generate"]
 
 
 GOOD = {
     "max_difference": 0.0, "mean_difference": 0.0, "sample_max_levels": 0.0, "sample_mean_levels": 0.0,
     "latents_difference": 0.0,
-    "operators": {"generate": {"TANH": 1}, "sample": {"TRANSPOSE_CONV": 2, "ADD": 5}},
-    "delegated": {"generate": {"TANH": 1}, "sample": {"TRANSPOSE_CONV": 2}},
+    "operators": {"generate": {"TANH": 1}, "sample": {"FULLY_CONNECTED": 1, "CONV_2D": 1, "ADD": 5}},
+    "delegated": {"generate": {"TANH": 1}, "sample": {"FULLY_CONNECTED": 1, "CONV_2D": 1}},
 }  # fmt: skip
 
 
@@ -287,8 +356,8 @@ GOOD = {
         ({"latents_difference": 1e-3}, "latents differ"),
         ({"operators": {**GOOD["operators"], "generate": {"TANH": 2}}}, "XNNPACK does not take all"),
         ({"delegated": {**GOOD["delegated"], "sample": {}}}, "2 convolutions of sample"),
-        ({"operators": {**GOOD["operators"], "sample": {"TRANSPOSE_CONV": 2, "FlexAdd": 1}}}, "operators FlexAdd"),
-        ({"operators": {**GOOD["operators"], "sample": {"TRANSPOSE_CONV": 2, "VAR_HANDLE": 1}}}, "VAR_HANDLE"),
+        ({"operators": {**GOOD["operators"], "sample": {"CONV_2D": 2, "FlexAdd": 1}}}, "operators FlexAdd"),
+        ({"operators": {**GOOD["operators"], "sample": {"CONV_2D": 2, "VAR_HANDLE": 1}}}, "VAR_HANDLE"),
     ],
 )
 def test_each_limit_is_held(change, message):
@@ -302,9 +371,10 @@ def test_what_xnnpack_does_not_take_is_seen(exported, tmp_path):
     assert sorted(subgraphs) == ["generate", "latents", "sample"]
     operators, delegated = measure.look_inside(measure.with_first_subgraph(content, subgraphs["sample"]))
     assert "BITWISE_XOR" in operators and "BITWISE_XOR" not in delegated  # XNNPACK has no integer logic
-    assert delegated.count("TRANSPOSE_CONV") == operators.count("TRANSPOSE_CONV") == 3
+    assert delegated.count("CONV_2D") == operators.count("CONV_2D") == 2
+    assert delegated.count("FULLY_CONNECTED") == operators.count("FULLY_CONNECTED") == 1
     operators, delegated = measure.look_inside(measure.with_first_subgraph(content, subgraphs["latents"]))
-    assert "TRANSPOSE_CONV" not in operators and "BITWISE_XOR" in operators
+    assert "CONV_2D" not in operators and "BITWISE_XOR" in operators
 
 
 @pytest.mark.filterwarnings("ignore:.*experimental_preserve_all_tensors.*")
@@ -315,17 +385,16 @@ def test_the_ranges_of_int8_full_reach_the_extremes(run_dir):
     from ai_edge_quantizer import qtyping, recipe_manager
 
     recipe = recipe_manager.RecipeManager()
-    recipe.add_static_config(".*", qtyping.TFLOperationName.CONV_2D_TRANSPOSE, 8, 8)
+    for name in (qtyping.TFLOperationName.FULLY_CONNECTED, qtyping.TFLOperationName.CONV_2D):
+        recipe.add_static_config(".*", name, 8, 8)
     ranges = tflite.measure_ranges(tflite.convert(generator), recipe)
     first = keras.Model(generator.input, generator.get_layer("gact1").output)
     latents = rng.draw_latents(tflite.CALIBRATION_SEED, range(tflite.CALIBRATION_SAMPLES), LATENT_DIM)
     highest = float(tf.reduce_max(first(latents)))
-    found = [float(extremes["max"].item()) for name, extremes in ranges.items() if extremes and "gact1" in name]
+    found = [float(extremes["max"].item()) for name, extremes in ranges.items() if extremes and "open1_1/Relu" in name]
     assert len(found) == 2  # of generate and of sample
     np.testing.assert_allclose(found, highest, rtol=1e-5)
-    last = [
-        extremes for name, extremes in ranges.items() if extremes and "conv_transpose" in name and "Relu" not in name
-    ]
+    last = [extremes for name, extremes in ranges.items() if extremes and "to_pixels_1/convolution" in name]
     assert len(last) == 2
     for extremes in last:  # cut, because this generator goes far beyond
         assert extremes["min"].item() == -4 and extremes["max"].item() == 4

@@ -44,7 +44,8 @@ def test_a_failed_export_leaves_the_one_before(tmp_path):
     assert os.listdir(tmp_path) == ["exported"]
 
 
-def test_a_killed_export_leaves_the_one_before_and_the_next_clears_up(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_export_leaves_the_one_before_and_the_next_clears_up(tmp_path, number):
     out = tmp_path / "exported"
     export(out, "one")
     program = (
@@ -56,12 +57,69 @@ def test_a_killed_export_leaves_the_one_before_and_the_next_clears_up(tmp_path):
     assert process.stdout.readline() == "writing\n"
     with pytest.raises(ValueError, match="another export is writing there"):
         export(out, "two")
-    process.send_signal(signal.SIGKILL)
+    process.send_signal(number)
     process.wait()
     process.stdout.close()
     assert (out / "model").read_text() == "one" and (out / folder.RECORD).exists()
     export(out, "two")
     assert (out / "model").read_text() == "two"
+    assert os.listdir(tmp_path) == ["exported"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_to_a_folder_stays_a_link(tmp_path, there):
+    disk, link = tmp_path / "disk", tmp_path / "exported"
+    disk.mkdir()
+    if there:
+        (disk / "place").mkdir()
+    link.symlink_to(disk / "place")
+    for content in ("one", "two"):
+        export(link, content)
+        assert link.is_symlink() and (disk / "place" / "model").read_text() == content
+        assert set(os.listdir(tmp_path)) == {"disk", "exported"} and os.listdir(disk) == ["place"]
+    (disk / "place" / folder.RECORD).unlink()
+    with pytest.raises(ValueError, match="exported: is there already and is no exported folder"):
+        export(link, "three")
+
+
+def test_a_link_in_a_circle_is_refused(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(ValueError, match="is there already"):
+        export(tmp_path / "a", "one")
+
+
+def test_left_overs_that_are_links_or_files_are_cleared_and_what_they_point_to_is_not(tmp_path):
+    photos, out = tmp_path / "photos", tmp_path / "ex[port]"
+    photos.mkdir()
+    (photos / "me.jpg").touch()
+    export(out, "one")
+    (tmp_path / ".ex[port].export-link").symlink_to(photos)
+    (tmp_path / ".ex[port].export-file").touch()
+    (tmp_path / ".ex[port].old").mkdir()  # as one that was killed just before its end left it
+    (tmp_path / ".ex[port].old" / "model").touch()
+    export(out, "two")
+    assert set(os.listdir(tmp_path)) == {"photos", "ex[port]"} and os.listdir(photos) == ["me.jpg"]
+
+
+def test_a_lock_that_was_removed_while_it_was_awaited_keeps_nobody_out(tmp_path, monkeypatch):
+    """The one before ends, removing its lock, when it has been opened already; then a third export begins."""
+    import fcntl
+
+    lock, flock, third = tmp_path / ".exported.lock", fcntl.flock, []
+
+    def meanwhile(file, how):
+        if not third:
+            lock.unlink()
+            third.append(lock.open("w"))
+            flock(third[0], how)
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", meanwhile)
+    with pytest.raises(ValueError, match="another export is writing there"):
+        export(tmp_path / "exported", "one")
+    third[0].close()
+    export(tmp_path / "exported", "one")
     assert os.listdir(tmp_path) == ["exported"]
 
 

@@ -4,14 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_dcgan import cli, sample
+from keras_dcgan import cli, runs, sample
 from keras_dcgan.networks import build_generator
 
 
 @pytest.fixture(scope="module")
 def generator(tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "generator.keras"
-    build_generator(2, 16, 3, 5).save(path)
+    runs.save_network(path, build_generator(2, 16, 3, 5))
     return path
 
 
@@ -88,7 +88,7 @@ def test_a_place_or_a_choice_that_cannot_be_is_the_users_mistake(given, generato
 def test_a_generator_gone_wrong_draws_no_picture(given, tmp_path):
     broken = build_generator(2, 16, 1, 5)
     broken.trainable_variables[0].assign(broken.trainable_variables[0] * np.nan)
-    broken.save(tmp_path / "broken.keras")
+    runs.save_network(tmp_path / "broken.keras", broken)
     given(generator=str(tmp_path / "broken.keras"), out=str(tmp_path / "a.png"), count=4, seed=0)
     with pytest.raises(FloatingPointError, match="not finite"):
         sample.main()

@@ -1,8 +1,10 @@
+import io
 import json
 import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import cv2
@@ -14,6 +16,7 @@ from export import rng, sampler, tflite
 from export.sampler import Sampler
 from keras_dcgan import images
 from keras_dcgan.networks import build_generator
+from tests import fuzz
 
 ROOT = Path(__file__).parent.parent
 METADATA = {"name": "keras-dcgan-generator", "format": 1}
@@ -99,6 +102,63 @@ def test_a_wrong_file_is_told_in_a_line(file, tmp_path, capsys, change, message)
     error = capsys.readouterr().err
     assert error.startswith(f"error: {path}: ") and message in error and error.count("\n") == 1
     assert not (tmp_path / "grid.png").exists()
+
+
+MODEL = b"\x1c\0\0\0TFL3" + bytes(range(100))
+SOUND = {**METADATA, "model_bytes": len(MODEL), "model_crc32": zlib.crc32(MODEL)}
+
+
+def packed(text: str, compression: int = zipfile.ZIP_STORED) -> bytes:
+    """A file as `tflite.write_model` makes it, around a model that no runtime would run."""
+    archive = io.BytesIO(MODEL)
+    with zipfile.ZipFile(archive, "a", compression) as opened:
+        opened.writestr("metadata.json", text)
+    return archive.getvalue()
+
+
+def encrypted(content: bytes) -> bytes:
+    place = content.rfind(b"PK\x01\x02") + 8
+    return content[:place] + b"\x01" + content[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(packed(json.dumps({**SOUND, **change})) for change in (
+            {"format": "1"}, {"format": True}, {"format": None}, {"model_bytes": "108"}, {"model_bytes": 108.0},
+            {"model_bytes": 2**62}, {"model_bytes": 0}, {"model_bytes": -1}, {"model_bytes": 10**4},
+            {"model_crc32": str(SOUND["model_crc32"])}, {"model_crc32": None},
+            {"model_bytes": 2**62, "model_crc32": 0}, {"name": "x" * 70_000},
+        )),
+        packed("[" * 50_000),
+        packed("3"),
+        packed(json.dumps(SOUND) + " " * 2**20),
+        packed(json.dumps(SOUND), zipfile.ZIP_LZMA),
+        encrypted(packed(json.dumps(SOUND))),
+    ],
+)  # fmt: skip
+def test_hostile_metadata_is_refused(tmp_path, content):
+    path = tmp_path / "hostile.tflite"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"hostile\.tflite: cut, or not a file that python -m export wrote"):
+        sampler.read_metadata(path)
+
+
+def test_a_name_of_another_program_is_not_printed_whole(tmp_path):
+    path = tmp_path / "other.tflite"
+    path.write_bytes(packed(json.dumps({**SOUND, "name": "x\n" * 20_000})))
+    with pytest.raises(ValueError, match=r"holds 'x\\nx") as caught:
+        sampler.read_metadata(path)
+    assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
+
+
+def test_damaged_files_are_read_or_refused_and_nothing_else(tmp_path):
+    sound = tmp_path / "sound"
+    sound.write_bytes(packed(json.dumps(SOUND)))
+    assert sampler.read_metadata(sound) == SOUND  # or everything below would be refused
+    with fuzz.in_memory() as folder:
+        read = fuzz.feed(sampler.read_metadata, fuzz.sound_tflite, 3000, 0, Path(folder) / "input")
+    assert 100 < read < 2000
 
 
 @pytest.mark.parametrize(
