@@ -12,6 +12,7 @@ def make_dataset(
     shuffle: bool = True,
     seed: int = 0,
     first_step: int | None = None,
+    shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Batches of training images, whole-batch transformed and prefetched.
 
@@ -28,9 +29,10 @@ def make_dataset(
       seed: seed of the order.
       first_step: with None the dataset is one epoch long, and each further pass over it is the next epoch. With a
         number it has no end and starts at that batch of the run, counted from 0.
+      shard: (i, n) gives the i-th of n equal parts of every batch, which n workers join to the whole of it.
 
     Returns:
-      A dataset of float32 [B, S, S, C'] in [-1, 1]. Raises ValueError for images of another dtype or shape.
+      A dataset of float32 [B / n, S, S, C'] in [-1, 1]. Raises ValueError for images of another dtype or shape.
     """
     if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3) or not len(images):
         raise ValueError(
@@ -38,13 +40,15 @@ def make_dataset(
         )
     count = len(images)
     batches = -(-count // batch_size)
+    part = batch_size // shard[1]
     with tf.device("CPU"):
         images = tf.constant(images)
         passes = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def load(step):
         epoch, batch = step // batches, step % batches
-        indices = (batch * batch_size + tf.range(batch_size, dtype=tf.int64)) % count  # (B,)
+        first = batch * batch_size + shard[0] * part
+        indices = (first + tf.range(part, dtype=tf.int64)) % count  # (B / n,)
         if shuffle:
             order = tf.stack([tf.constant(seed, tf.int64), epoch])
             indices = tf.random.experimental.index_shuffle(indices, seed=order, max_index=count - 1)
