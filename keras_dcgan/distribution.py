@@ -1,26 +1,20 @@
 """Training on several devices and machines at once: the strategy, and the model that splits its batches among them."""
 
-import json
 import os
 import shutil
-import signal
-import zlib
+from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from keras_dcgan import cluster
-from keras_dcgan.config import SettingError, TrainConfig
+from keras_dcgan.config import SettingError
 from keras_dcgan.gan import DCGAN
-from keras_dcgan.guards import StopOnSignal
 
+Gather = Callable[[list[int]], np.ndarray]
 TIMEOUT = 600  # seconds that workers wait for each other in a step: longer than the chief writes or measures
-
-
-class WorkerLost(Exception):
-    """Another worker of the run has ended, or does not answer."""
-
 
 # What TensorFlow raises in the workers that are left, by how it comes to know that one is gone.
 LOST = (
@@ -38,6 +32,8 @@ def make_strategy(distribute: str) -> tf.distribute.Strategy | None:
     "mirrored" takes all GPUs of the machine, or, where there is none, all logical CPU devices. "multiworker" waits
     until all workers are there. Raises ValueError where the environment tells of no workers.
     """
+    if distribute != "off":
+        tf.get_logger().setLevel("WARNING")  # it tells of every all-reduce
     if distribute == "mirrored":
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
@@ -49,6 +45,33 @@ def make_strategy(distribute: str) -> tf.distribute.Strategy | None:
             tf.distribute.experimental.CommunicationOptions(timeout_seconds=TIMEOUT),
         )
     return None
+
+
+def check_batch(strategy: tf.distribute.Strategy, batch_size: int) -> None:
+    """Logs how the global batch is split. Raises SettingError where it cannot be split evenly."""
+    replicas = strategy.num_replicas_in_sync
+    if batch_size % replicas:
+        raise SettingError(
+            f"--batch_size={batch_size}: is shared by {replicas} devices, so it must be a multiple of {replicas}"
+        )
+    logging.info("Batch: %d images a step, %d on each of %d devices.", batch_size, batch_size // replicas, replicas)
+    if replicas == 1:
+        logging.warning("--distribute: there is one device only; nothing is gained")
+
+
+def make_gather(strategy: tf.distribute.Strategy) -> Gather:
+    """A function of a list of integers that gives every worker's list, int64 [workers, N], to all workers.
+
+    It returns when all of them have called it, with as many integers.
+    """
+    local_replicas = len(strategy.extended.worker_devices)
+
+    @tf.function(input_signature=[tf.TensorSpec([1, None], tf.int64)])
+    def gathered(values):
+        with strategy.scope():
+            return strategy.gather(strategy.run(tf.identity, (values,)), axis=0)
+
+    return lambda values: gathered(tf.constant([values], tf.int64)).numpy()[::local_replicas]
 
 
 def _slurm_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
@@ -90,11 +113,11 @@ class ReplicatedDCGAN(DCGAN):
         with self._strategy.scope():
             return super().add_weight(*args, **kwargs)
 
-    def compile(self, generator_optimizer, discriminator_optimizer, **options):
+    def compile(self, generator_optimizer, discriminator_optimizer, *args, **options):
         with self._strategy.scope():
             generator_optimizer.build(self.generator.trainable_variables)
             discriminator_optimizer.build(self.discriminator.trainable_variables)
-        super().compile(generator_optimizer, discriminator_optimizer, **{**options, "jit_compile": False})
+        super().compile(generator_optimizer, discriminator_optimizer, *args, **{**options, "jit_compile": False})
 
     def adversarial_step(self, images, latents) -> dict[str, tf.Tensor]:
         """As in `DCGAN`, on images of this worker, [B / workers, S, S, C], and the latents of all, [B, Z]."""

@@ -32,7 +32,7 @@ LOCK = ".lock"
 
 # What a resumed run may change: how long it is, what it writes, how it is executed; nothing that changes the results.
 RESUMABLE = {
-    "data_dir", "epochs", "steps", "jit_compile", "steps_per_execution", "sample_every", "log_every",
+    "data_dir", "epochs", "steps", "jit_compile", "distribute", "steps_per_execution", "sample_every", "log_every",
     "checkpoint_every", "tensorboard",
 }  # fmt: skip
 

@@ -1,7 +1,11 @@
 """From a configuration to a trained model: builds the run, watches it, and leaves its results in the run folder."""
 
+import contextlib
 import dataclasses
+import functools
+import json
 import sys
+import zlib
 from pathlib import Path
 
 import keras
@@ -9,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from keras_dcgan import callbacks, datasets, guards, images, pipeline, runs
+from keras_dcgan import callbacks, cluster, datasets, distribution, guards, images, pipeline, runs
 from keras_dcgan.checkpoints import Checkpoints
 from keras_dcgan.config import SettingError, TrainConfig
 from keras_dcgan.gan import DCGAN, ConstantThenLinear
@@ -33,13 +37,18 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
     """Trains by a configuration into a run folder, from its start or from its newest sound checkpoint.
 
     SIGINT and SIGTERM end it after the step in hand, with everything saved. The caller holds the folder's lock.
+    With `--distribute=multiworker` every worker calls this, on a folder that all of them see; the chief alone writes.
     Raises datasets.DatasetUnavailable where the data set cannot be had, SettingError for settings that do not fit the
     data, FloatingPointError where a loss is not finite (the checkpoints before it stay),
     tf.errors.ResourceExhaustedError where memory does not suffice, OSError where the folder cannot be written.
     """
     folder = Path(folder)
+    strategy = distribution.make_strategy(config.distribute)
+    worker = cluster.member() if config.distribute == "multiworker" else cluster.Member()
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     config = resolve(config, on_gpu)
+    if strategy:
+        distribution.check_batch(strategy, config.batch_size)
     data = datasets.load_images(config.dataset, config.data_dir or None)
     if config.shuffle == "once":
         data = data[np.random.RandomState(1).permutation(len(data))]  # the seed document's own permutation
@@ -55,10 +64,13 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
     keras.config.set_dtype_policy(config.precision)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    gan = build(config, total_steps, on_gpu)
+    gan = build(config, total_steps, on_gpu, strategy)
     checkpoints = Checkpoints(folder / "checkpoints", gan)
     start = checkpoints.restore() if resume else 0
-    if not resume:
+    gather = distribution.make_gather(strategy) if worker.count > 1 else None
+    if gather:
+        _require_agreement(gather, config, start, data.shape)
+    if worker.chief and not resume:
         runs.begin(folder, config, device="GPU" if on_gpu else "CPU")
     logging.info(
         "%s: %d images, step %d to %d of batch %d, width %d, %dx%dx%d, into %s", config.dataset, len(data), start,
@@ -66,19 +78,23 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
     )  # fmt: skip
     dataset = pipeline.make_dataset(
         data, config.batch_size, config.image_size, config.channels,
-        shuffle=config.shuffle == "epoch", seed=config.seed, first_step=start,
+        shuffle=config.shuffle == "epoch", seed=config.seed, first_step=start, shard=(worker.index, worker.count),
     )  # fmt: skip
-    stop = guards.StopOnSignal()
+    stop = guards.StopTogether(gather) if gather else guards.StopOnSignal()
     if start < total_steps:
+        watching = watchers(config, folder, data, checkpoints, total_steps, steps_per_epoch) if worker.chief else []
         gan.fit(
             dataset,
             epochs=1,  # one long one, so that the progress bar tells the time left of the whole run
             steps_per_epoch=total_steps - start,
-            callbacks=[*watchers(config, folder, data, checkpoints, total_steps, steps_per_epoch), stop],
+            callbacks=[*watching, stop],
             shuffle=False,  # the data set shuffles itself
-            verbose=1 if sys.stdout.isatty() else 0,
+            verbose=1 if sys.stdout.isatty() and worker.chief else 0,
         )
-        runs.save_networks(folder, gan)
+        if worker.chief:
+            runs.save_networks(folder, gan)
+    if gather:
+        gather([0])  # nobody leaves before the chief has written
     return Outcome(gan, int(gan.steps_done.numpy()), total_steps, stop.received)
 
 
@@ -133,12 +149,27 @@ def resolve(config: TrainConfig, on_gpu: bool) -> TrainConfig:
         reasons[1] = "a GPU is used" if on_gpu else "oneDNN's convolutions are faster on a CPU"
         if on_gpu and config.deterministic:
             reasons[1] = "--deterministic excludes it"
+    if config.distribute != "off":
+        jit_compile, reasons[1] = "off", "--distribute excludes it"
     logging.info("Precision: %s, because %s. XLA: %s, because %s.", precision, reasons[0], jit_compile, reasons[1])
     return dataclasses.replace(config, precision=precision, jit_compile=jit_compile)
 
 
-def build(config: TrainConfig, total_steps: int, on_gpu: bool) -> DCGAN:
-    """The compiled model of a resolved configuration whose run takes `total_steps` steps."""
+def _require_agreement(gather: distribution.Gather, config: TrainConfig, start: int, shape: tuple) -> None:
+    """Raises SettingError where the workers are not about to do the same: they would train nonsense, or wait."""
+    settings = {**config.to_dict(), "data_dir": "", "images": shape}
+    told = gather([start, zlib.crc32(json.dumps(settings).encode())])
+    if len(set(told[:, 0])) > 1:
+        raise SettingError(
+            f"--run_dir: workers found checkpoints of the steps {', '.join(map(str, told[:, 0]))}; "
+            "give a folder that all of them share"
+        )
+    if len(set(told[:, 1])) > 1:
+        raise SettingError("--distribute=multiworker: the workers' settings or images differ; start all of them alike")
+
+
+def build(config: TrainConfig, total_steps: int, on_gpu: bool, strategy: tf.distribute.Strategy | None = None) -> DCGAN:
+    """The compiled model of a resolved configuration whose run takes `total_steps` steps, on a strategy's devices."""
 
     def adam(rate: float) -> keras.optimizers.Optimizer:
         schedule = ConstantThenLinear(rate, total_steps, config.decay_fraction) if config.decay_fraction else rate
@@ -146,14 +177,16 @@ def build(config: TrainConfig, total_steps: int, on_gpu: bool) -> DCGAN:
         # float16 gradients underflow without scaling; Keras itself would scale one optimizer of the two.
         return keras.optimizers.LossScaleOptimizer(optimizer) if config.precision == "mixed_float16" else optimizer
 
-    gan = DCGAN(
-        build_generator(config.width, config.image_size, config.channels, config.latent_dim),
-        build_discriminator(config.width, config.image_size, config.channels),
-        seed=config.seed,
-    )
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        networks = (
+            build_generator(config.width, config.image_size, config.channels, config.latent_dim),
+            build_discriminator(config.width, config.image_size, config.channels),
+        )
+        optimizers = adam(config.generator_learning_rate), adam(config.discriminator_learning_rate)
+    model = functools.partial(distribution.ReplicatedDCGAN, strategy) if strategy else DCGAN
+    gan = model(*networks, seed=config.seed)
     gan.compile(
-        adam(config.generator_learning_rate),
-        adam(config.discriminator_learning_rate),
+        *optimizers,
         r1_weight=config.r1_weight,
         r1_every=config.r1_every,
         ema_half_life=config.ema_half_life,
