@@ -74,7 +74,7 @@ class TrainConfig:
     )  # fmt: skip
     deterministic: bool = _knob(False, "Machine", "the same bytes every time, also on a GPU; slower there, without XLA")
     distribute: str = _knob(
-        "off", "Machine", "'mirrored': all GPUs of this machine; 'multiworker': several machines, by TF_CONFIG or Slurm; "
+        "off", "Machine", "'mirrored': all GPUs of this machine; 'multiworker': several, by TF_CONFIG or Slurm; "
         "--batch_size is what all devices share", choices=("off", "mirrored", "multiworker"),
     )  # fmt: skip
     steps_per_execution: int = _knob(1, "Machine", "steps run in one call of the compiled function", low=1, high=10_000)

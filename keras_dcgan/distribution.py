@@ -1,5 +1,6 @@
 """Training on several devices and machines at once: the strategy, and the model that splits its batches among them."""
 
+import faulthandler
 import os
 import shutil
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from keras_dcgan import cluster
 from keras_dcgan.config import SettingError
 from keras_dcgan.gan import DCGAN
 
+JOIN_TIMEOUT = 600  # seconds for which a worker waits until all others are there
 Gather = Callable[[list[int]], np.ndarray]
 TIMEOUT = 600  # seconds that workers wait for each other in a step: longer than the chief writes or measures
 
@@ -30,7 +32,7 @@ def make_strategy(distribute: str) -> tf.distribute.Strategy | None:
     """The strategy of a `--distribute`, or None for "off"; to be called before anything else is computed.
 
     "mirrored" takes all GPUs of the machine, or, where there is none, all logical CPU devices. "multiworker" waits
-    until all workers are there. Raises ValueError where the environment tells of no workers.
+    until all workers are there, and ends the process (exit code 1) where they do not come. Raises ValueError where the environment tells of no workers.
     """
     if distribute != "off":
         tf.get_logger().setLevel("WARNING")  # it tells of every all-reduce
@@ -39,12 +41,27 @@ def make_strategy(distribute: str) -> tf.distribute.Strategy | None:
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     if distribute == "multiworker":
         own = cluster.member()
-        logging.info("Worker %d of %d, by %s; waiting for the others.", own.index, own.count, own.source)
-        return tf.distribute.MultiWorkerMirroredStrategy(
-            _slurm_resolver() if own.source == "Slurm" else None,
-            tf.distribute.experimental.CommunicationOptions(timeout_seconds=TIMEOUT),
+        logging.info(
+            "Worker %d of %d, by %s: waits at most %d s for the others.", own.index, own.count, own.source, JOIN_TIMEOUT
         )
+        with open(os.devnull, "w") as nowhere:
+            # TensorFlow waits for an hour and holds the interpreter's lock meanwhile: no Python thread could end it.
+            faulthandler.dump_traceback_later(JOIN_TIMEOUT, exit=True, file=nowhere)
+            try:
+                return tf.distribute.MultiWorkerMirroredStrategy(
+                    _slurm_resolver() if own.source == "Slurm" else None,
+                    tf.distribute.experimental.CommunicationOptions(timeout_seconds=TIMEOUT),
+                )
+            finally:
+                faulthandler.cancel_dump_traceback_later()
     return None
+
+
+def reason(error: tf.errors.OpError) -> str:
+    """The one sentence in which TensorFlow says why the workers' exchange ended, out of its page of text."""
+    text = " ".join(str(error).split())
+    _, _, told = text.rpartition("aborted by: ")
+    return (told or text).partition(" The error could be")[0].partition(" Additional GRPC")[0][:300]
 
 
 def check_batch(strategy: tf.distribute.Strategy, batch_size: int) -> None:

@@ -1,6 +1,7 @@
 """python -m keras_dcgan.fit: trains a DCGAN and leaves pictures, curves and a generator in a run folder."""
 
 import contextlib
+import os
 import signal
 import sys
 from pathlib import Path
@@ -47,6 +48,8 @@ def main() -> None:
             worker = ALONE
             if _distribute(folder, given, resume) == "multiworker":
                 worker = cluster.member()
+                if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "2":
+                    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # a lost worker is told below, in one line
             if resume:
                 configs = {"own": runs.check_resume(folder, preset, given)}
             else:
@@ -98,11 +101,9 @@ def _run(configs: dict[str, TrainConfig], folder: Path, resume: bool, worker: cl
     except distribution.LOST as error:
         if worker.count == 1:
             raise
-        print(repr(str(error)))
-        reason = str(error).strip().splitlines()[0][:200]
         raise cli.Fault(
             f"worker {worker.index}: another worker ended or cannot be reached; what it said tells why. Start all of "
-            f"them again, with --resume. TensorFlow says: {reason}"
+            f"them again, with --resume. TensorFlow says: {distribution.reason(error)}"
         ) from error
     again = f"python -m keras_dcgan.fit --run_dir={folder} --resume"
     if outcome.stopped_by:

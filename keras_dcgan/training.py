@@ -93,6 +93,8 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
         )
         if worker.chief:
             runs.save_networks(folder, gan)
+        else:
+            gan.refresh_averaged()  # as the chief has done
     if gather:
         gather([0])  # nobody leaves before the chief has written
     return Outcome(gan, int(gan.steps_done.numpy()), total_steps, stop.received)
