@@ -32,7 +32,8 @@ def make_strategy(distribute: str) -> tf.distribute.Strategy | None:
     """The strategy of a `--distribute`, or None for "off"; to be called before anything else is computed.
 
     "mirrored" takes all GPUs of the machine, or, where there is none, all logical CPU devices. "multiworker" waits
-    until all workers are there, and ends the process (exit code 1) where they do not come. Raises ValueError where the environment tells of no workers.
+    until all workers are there, and ends the process (exit code 1) where they do not come. Raises ValueError where
+    the environment tells of no workers.
     """
     if distribute != "off":
         tf.get_logger().setLevel("WARNING")  # it tells of every all-reduce

@@ -114,7 +114,7 @@ def test_the_chief_alone_writes_and_leaves_what_one_device_leaves(runs):
 
 FIT = [
     "keras_dcgan.fit", *soak.FLAGS, "--measure_every=0", "--steps=60", "--checkpoint_every=20", "--sample_every=20",
-    "--distribute=multiworker",
+    "--r1_every=1", "--distribute=multiworker",
 ]  # fmt: skip
 
 
@@ -228,7 +228,7 @@ def test_slurms_variables_become_addresses_also_without_gpus(monkeypatch):
 
 def test_all_workers_stop_at_the_step_at_which_one_of_them_was_told_to():
     told = []  # what each look brings in
-    model = SimpleNamespace(steps_done=np.array(0), stop_training=False)
+    model = SimpleNamespace(steps_done=SimpleNamespace(numpy=lambda: 0), stop_training=False)
     stop = guards.StopTogether(100, lambda own: np.array([own, told.pop(0)]), every=10)
     stop.set_model(model)
     stop.on_train_begin()
