@@ -170,6 +170,8 @@ def load_generator(path: str | Path, which: str = "last") -> "keras.Model":
     import_tensorflow()
     import keras
 
+    from keras_dcgan import layers  # noqa: F401  (a network saved as it was built names them)
+
     try:
         model = keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds, some with pages of text
