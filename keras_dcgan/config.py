@@ -19,6 +19,7 @@ BACKGROUND = ("white", "black", "grey")
 ADDED: dict[int, dict[str, Any]] = {
     2: {
         "fit": "crop", "background": "white", "mirror": False, "min_side": 16, "max_bad_share": 0.1, "cache_dir": "",
+        "distribute": "off",
     },
 }  # fmt: skip
 FORMAT = max(ADDED)
