@@ -57,6 +57,9 @@ def define_flags() -> None:
     flags.DEFINE_string("dataset", "mnist", "what to train on")
     flags.DEFINE_integer("steps", 0, "length of every run; 0: the preset's")
     flags.DEFINE_integer("samples", 10_000, "generated images that are measured")
+    flags.DEFINE_boolean(
+        "all_generators", False, "also measure the weights as trained, and their average with their statistics"
+    )
     flags.DEFINE_integer("jobs", 1, "runs at once")
     flags.DEFINE_integer("threads", 0, "threads of each run; 0: TensorFlow's choice")
     flags.DEFINE_string("one", "", "trains one row in this process (used by the program itself)")
@@ -90,6 +93,7 @@ def start(out: Path, run: dict[str, Any]) -> bool:
     if FLAGS.threads:
         environment |= {name: str(FLAGS.threads) for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")}
     command = [sys.executable, "-m", "benchmarks.recipe", f"--out={out}", f"--samples={FLAGS.samples}"]
+    command += ["--all_generators"] if FLAGS.all_generators else []
     with (out / f"{name}.log").open("w") as log:
         done = subprocess.run([*command, f"--one={json.dumps(run)}"], stdout=log, stderr=log, env=environment)
     print(f"{name}: {'done' if done.returncode == 0 else 'FAILED, see its .log'}", flush=True)
@@ -118,9 +122,11 @@ def run_one(out: Path, run: dict[str, Any]) -> None:
     def measure(generator) -> dict[str, Any]:
         return evaluate.evaluate(generator, run["dataset"], data, labels, FLAGS.samples, seed=0, with_picture=False)[0]
 
-    figures = {"raw": measure(networks.float32_copy(gan.generator))}
-    if gan.averaged is not gan.generator:
-        figures["averaged, recomputed"] = measure(gan.averaged)
+    averaged = gan.averaged is not gan.generator
+    figures = {"averaged, recomputed": measure(gan.averaged)} if averaged else {}
+    if FLAGS.all_generators or not averaged:
+        figures["raw"] = measure(networks.float32_copy(gan.generator))
+    if FLAGS.all_generators and averaged:
         for stale, layer in zip(gan.generator.layers, gan.averaged.layers, strict=True):
             if hasattr(layer, "moving_mean"):
                 layer.moving_mean.assign(stale.moving_mean)

@@ -108,6 +108,10 @@ class TrainConfig:
         choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     )  # fmt: skip
     deterministic: bool = _knob(False, "Machine", "the same bytes every time, also on a GPU; slower there, without XLA")
+    distribute: str = _knob(
+        "off", "Machine", "'mirrored': all GPUs of this machine; 'multiworker': several, by TF_CONFIG or Slurm; "
+        "--batch_size is what all devices share", choices=("off", "mirrored", "multiworker"),
+    )  # fmt: skip
     steps_per_execution: int = _knob(1, "Machine", "steps run in one call of the compiled function", low=1, high=10_000)
     # Output
     sample_every: int = _knob(

@@ -1,14 +1,16 @@
 """python -m keras_dcgan.fit: trains a DCGAN and leaves pictures, curves and a generator in a run folder."""
 
 import contextlib
+import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from absl import flags, logging
 
-from keras_dcgan import cli, inputs, runs
-from keras_dcgan.config import PRESETS, SettingError, TrainConfig, from_preset
+from keras_dcgan import cli, cluster, inputs, runs
+from keras_dcgan.config import PRESETS, SettingError, TrainConfig, from_preset, read_config
 from keras_dcgan.files import DamagedFile
 from keras_dcgan.quiet import import_tensorflow
 
@@ -23,6 +25,8 @@ Trains a DCGAN and writes samples/, losses.png, metrics.png, history.csv and gen
 
 Values in brackets are the presets' defaults.
 """
+
+ALONE = cluster.Member()
 
 
 def define_flags() -> None:
@@ -45,10 +49,17 @@ def main() -> None:
                 given["dataset"] = inputs.resolve(given["dataset"])
             folder = Path(flags.FLAGS.run_dir or Path("runs") / Path(given.get("dataset", "mnist")).stem)
             # Whatever may be meant is checked before TensorFlow, which takes seconds, is loaded.
+            # Of several workers the chief begins the folder, which the others may find begun, or not yet.
+            worker = ALONE
+            if _distribute(folder, given, resume) == "multiworker":
+                worker = cluster.member()
+                if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "2":
+                    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # a lost worker is told below, in one line
             if resume:
                 configs = {"own": runs.check_resume(folder, preset, given)}
             else:
-                runs.check_new(folder)
+                if worker.chief:
+                    runs.check_new(folder)
                 configs = {name: from_preset(name, given) for name in (PRESETS if preset == "auto" else [preset])}
             config = next(iter(configs.values()))
             if Path(inputs.resolve(config.dataset)) in folder.absolute().parents:
@@ -58,19 +69,27 @@ def main() -> None:
                 raise ValueError(f"--data_dir={data_dir}: no such folder")
             if given.get("tensorboard"):
                 _require_tensorboard()
-            cli.make_folder("run_dir", folder, folder)
-            held.enter_context(runs.lock(folder))
+            if worker.chief:
+                cli.make_folder("run_dir", folder, folder)
+                held.enter_context(runs.lock(folder))
         except ValueError as error:
             raise cli.UserError(str(error)) from error
-        _run(configs, folder, resume)
+        _run(configs, folder, resume, worker)
 
 
-def _run(configs: dict[str, TrainConfig], folder: Path, resume: bool) -> None:
+def _distribute(folder: Path, given: dict[str, Any], resume: bool) -> str:
+    """The run's `--distribute`, before its settings are checked."""
+    if "distribute" in given or not (resume and (folder / runs.CONFIG).is_file()):
+        return given.get("distribute", "off")
+    return read_config(folder / runs.CONFIG).distribute
+
+
+def _run(configs: dict[str, TrainConfig], folder: Path, resume: bool, worker: cluster.Member = ALONE) -> None:
     """Chooses between the presets by the machine, trains, and turns the way it ended into messages and exit codes."""
     import_tensorflow()
     import tensorflow as tf
 
-    from keras_dcgan import datasets, training
+    from keras_dcgan import datasets, distribution, training
 
     gpus = tf.config.list_physical_devices("GPU")
     config = next(iter(configs.values()))
@@ -89,12 +108,22 @@ def _run(configs: dict[str, TrainConfig], folder: Path, resume: bool) -> None:
             f"--batch_size={config.batch_size}: memory does not suffice; "
             f"try --batch_size={max(2, config.batch_size // 2)}"
         ) from error
+    except distribution.LOST as error:
+        if worker.count == 1:
+            raise
+        raise cli.Fault(
+            f"worker {worker.index}: another worker ended or cannot be reached; what it said tells why. Start all of "
+            f"them again, with --resume. TensorFlow says: {distribution.reason(error)}"
+        ) from error
     again = f"python -m keras_dcgan.fit --run_dir={folder} --resume"
     if outcome.stopped_by:
         name = signal.Signals(outcome.stopped_by).name
         logging.info("%s: stopped at step %d of %d, with everything saved.", name, outcome.step, outcome.total_steps)
         logging.info("Go on with: %s", again)
         sys.exit(128 + outcome.stopped_by)
+    if not worker.chief:
+        logging.info("Done: %d steps. The chief has written the results.", outcome.step)
+        return
     logging.info("Done: %d steps. The generator is in %s. Draw with:", outcome.step, folder / runs.GENERATOR)
     logging.info("python -m keras_dcgan.sample --run_dir=%s --out=grid.png", folder)
 

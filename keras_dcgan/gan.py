@@ -22,6 +22,9 @@ class DCGAN(keras.Model):
     Train it with `compile` and `fit` on batches of real images; `gan(latents)` draws.
     """
 
+    workers = 1  # processes among which each batch is split, and the devices of all of them: see `distribution`
+    replicas = 1
+
     def __init__(self, generator: keras.Model, discriminator: keras.Model, seed: int = 0):
         super().__init__(name="dcgan")
         self.generator = generator
@@ -66,7 +69,7 @@ class DCGAN(keras.Model):
         generator_optimizer.build(self.generator.trainable_variables)
         discriminator_optimizer.build(self.discriminator.trainable_variables)
         self.r1_weight, self.r1_every = r1_weight, r1_every
-        self._r1 = self.add_weight(name="r1", initializer="zeros", trainable=False)  # as last measured
+        self._r1 = self.add_weight(name="r1", initializer="zeros", trainable=False, aggregation="mean")  # as last
         self.ema_half_life = ema_half_life
         self.averaged = float32_copy(self.generator) if ema_half_life else self.generator
         names = ["d_loss", "g_loss", "d_real", "d_fake"] + ["r1"] * (r1_weight > 0)
@@ -84,12 +87,13 @@ class DCGAN(keras.Model):
     def train_step(self, images):
         """One update on a batch of real images and as many fresh latents; returns this step's values."""
         # A function of the seed and the step alone: a resumed run draws what the uninterrupted one would have drawn.
+        batch_size = tf.shape(images)[0] * self.workers
         latents = tf.random.stateless_normal(
-            (tf.shape(images)[0], self.latent_dim), seed=tf.stack([self.seed, self.steps_done.value]), alg="philox"
+            (batch_size, self.latent_dim), seed=tf.stack([self.seed, self.steps_done.value]), alg="philox"
         )
         logs = self.adversarial_step(images, latents)
         if self.ema_half_life:
-            self._average(tf.shape(images)[0])
+            self._average(batch_size)
         self.steps_done.assign_add(1)
         for tracker in self._trackers:
             tracker.update_state(logs[tracker.name])
@@ -118,7 +122,7 @@ class DCGAN(keras.Model):
             fake_logits = self.discriminator(tf.stop_gradient(fakes), training=True)
             real_logits, penalty = self._score_reals(images)
             d_loss = _cross_entropy(0.0, fake_logits) + _cross_entropy(1.0, real_logits)
-            d_objective = d_optimizer.scale_loss(d_loss + penalty)
+            d_objective = d_optimizer.scale_loss((d_loss + penalty) / self.replicas)
         d_weights = self.discriminator.trainable_variables
         d_optimizer.apply(d_tape.gradient(d_objective, d_weights), d_weights)
 
@@ -126,7 +130,7 @@ class DCGAN(keras.Model):
         with tf.GradientTape(watch_accessed_variables=False) as fakes_tape:
             fakes_tape.watch(fakes)
             g_loss = _cross_entropy(1.0, self.discriminator(fakes, training=True))
-            g_objective = g_optimizer.scale_loss(g_loss)
+            g_objective = g_optimizer.scale_loss(g_loss / self.replicas)
         fakes_gradient = fakes_tape.gradient(g_objective, fakes)
         g_weights = self.generator.trainable_variables
         g_optimizer.apply(g_tape.gradient(fakes, g_weights, output_gradients=fakes_gradient), g_weights)
@@ -159,6 +163,10 @@ class DCGAN(keras.Model):
             return plain()
         if self.r1_every == 1:
             return penalised()
+        return self._choose(penalised, plain)
+
+    def _choose(self, penalised, plain):
+        """Calls the first function at the steps that have a penalty, else the second."""
         return tf.cond(self.steps_done % self.r1_every == 0, penalised, plain)
 
     def _average(self, batch_size) -> None:

@@ -93,6 +93,29 @@ class StopOnSignal(StepCounter):
         self._give_back()
 
 
+class StopTogether(StopOnSignal):
+    """The same for several workers: a signal to any of them ends all at the same step, within `every` steps.
+
+    Args:
+      total_steps: the run's last step.
+      gather: takes a list of integers and returns every worker's; called in all workers at the same steps.
+      every: steps between looks at what the others received.
+    """
+
+    def __init__(self, total_steps: int, gather: Callable[[list[int]], np.ndarray], every: int = 10) -> None:
+        super().__init__(total_steps)
+        self.gather, self.every = gather, every
+
+    def _stop(self, number, frame) -> None:
+        self.received = number
+        self._give_back()
+
+    def on_steps(self, before, logs):
+        if self.reached(before, self.every) and (number := int(self.gather([self.received or 0]).max())):
+            self.received = number
+            self.model.stop_training = True
+
+
 class CollapseAlarm(StepCounter):
     """Says so, once, when the discriminator has won and the samples no longer differ from each other.
 

@@ -1,6 +1,7 @@
 """The two networks of a DCGAN (Radford et al. 2016), as functional Keras models."""
 
 import keras
+import tensorflow as tf
 from keras import layers
 
 from keras_dcgan.config import IMAGE_SIZES
@@ -59,7 +60,10 @@ def float32_copy(network: keras.Model) -> keras.Model:
     """
 
     def clone(layer: layers.Layer) -> layers.Layer:
-        return getattr(layers, type(layer).__name__).from_config({**layer.get_config(), "dtype": "float32"})
+        config = {**layer.get_config(), "dtype": "float32"}
+        if "synchronized" in config:
+            config["synchronized"] = False  # the copy runs on one device
+        return getattr(layers, type(layer).__name__).from_config(config)
 
     copy = keras.models.clone_model(network, clone_function=clone)
     copy.set_weights(network.get_weights())
@@ -84,4 +88,6 @@ def _normal() -> keras.initializers.Initializer:
 
 def _batch_normalization(name: str) -> layers.Layer:
     # The seed fixes the scale at 1 and adds 1e-12 to cuDNN's smallest epsilon.
-    return BatchNormalization(momentum=0.9, epsilon=1e-5 + 1e-12, scale=False, name=name)
+    return BatchNormalization(
+        momentum=0.9, epsilon=1e-5 + 1e-12, scale=False, synchronized=tf.distribute.has_strategy(), name=name
+    )

@@ -18,6 +18,7 @@ def make_dataset(
     seed: int = 0,
     first_step: int | None = None,
     mirror: bool = False,
+    shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Batches of training images, whole-batch transformed and prefetched.
 
@@ -36,9 +37,10 @@ def make_dataset(
       first_step: with None the dataset is one epoch long, and each further pass over it is the next epoch. With a
         number it has no end and starts at that batch of the run, counted from 0.
       mirror: flip each image left to right with probability 1/2, drawn from (seed, step).
+      shard: (i, n) gives the i-th of n equal parts of every batch, which n workers join to the whole of it.
 
     Returns:
-      A dataset of float32 [B, S, S, C'] in [-1, 1]. Raises ValueError for images of another dtype or shape.
+      A dataset of float32 [B / n, S, S, C'] in [-1, 1]. Raises ValueError for images of another dtype or shape.
     """
     if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3) or not len(images):
         raise ValueError(
@@ -47,13 +49,15 @@ def make_dataset(
     count = len(images)
     batches = -(-count // batch_size)
     shape, read = images.shape[1:], getattr(images, "read", None)
+    part = batch_size // shard[1]
     with tf.device("CPU"):
         stored = tf.constant(images) if read is None else None
         passes = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def load(step):
         epoch, batch = step // batches, step % batches
-        indices = (batch * batch_size + tf.range(batch_size, dtype=tf.int64)) % count  # (B,)
+        first = batch * batch_size + shard[0] * part
+        indices = (first + tf.range(part, dtype=tf.int64)) % count  # (B / n,)
         if shuffle:
             order = tf.stack([tf.constant(seed, tf.int64), epoch])
             indices = tf.random.experimental.index_shuffle(indices, seed=order, max_index=count - 1)
@@ -61,9 +65,10 @@ def make_dataset(
             batch_images = tf.gather(stored, indices)
         else:
             batch_images = tf.numpy_function(read, [indices], tf.uint8, stateful=False)
-        x = transform(tf.ensure_shape(batch_images, (batch_size, *shape)), image_size, channels)
+        x = transform(tf.ensure_shape(batch_images, (part, *shape)), image_size, channels)
         if mirror:
             flips = tf.random.stateless_uniform((batch_size, 1, 1, 1), tf.stack([tf.constant(seed, tf.int64), step]))
+            flips = flips[shard[0] * part : (shard[0] + 1) * part]
             x = tf.where(flips < 0.5, tf.reverse(x, [2]), x)
         return x
 

@@ -36,8 +36,8 @@ DATASET_PICTURE = "dataset.png"
 # What a resumed run may change: how long it is, what it writes, how it is executed; nothing that changes the results,
 # as XLA does, which rounds otherwise.
 RESUMABLE = {
-    "data_dir", "cache_dir", "epochs", "steps", "steps_per_execution", "sample_every", "log_every", "checkpoint_every",
-    "tensorboard",
+    "data_dir", "cache_dir", "epochs", "steps", "distribute", "steps_per_execution", "sample_every", "log_every",
+    "checkpoint_every", "tensorboard",
 }  # fmt: skip
 
 
@@ -169,6 +169,8 @@ def load_generator(path: str | Path, which: str = "last") -> "keras.Model":
         raise ValueError(f"{file}: not a .keras file, or cut")
     import_tensorflow()
     import keras
+
+    from keras_dcgan import layers  # noqa: F401  (a network saved as it was built names them)
 
     try:
         model = keras.saving.load_model(file, compile=False, safe_mode=True)

@@ -1,7 +1,11 @@
 """From a configuration to a trained model: builds the run, watches it, and leaves its results in the run folder."""
 
+import contextlib
 import dataclasses
+import functools
+import json
 import sys
+import zlib
 from pathlib import Path
 
 import keras
@@ -9,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from keras_dcgan import callbacks, guards, images, inputs, pipeline, runs
+from keras_dcgan import callbacks, cluster, distribution, guards, images, inputs, pipeline, runs
 from keras_dcgan.checkpoints import Checkpoints
 from keras_dcgan.config import SettingError, TrainConfig
 from keras_dcgan.gan import DCGAN, ConstantThenLinear
@@ -34,14 +38,19 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
     """Trains by a configuration into a run folder, from its start or from its newest sound checkpoint.
 
     SIGINT and SIGTERM end it after the step in hand, with a checkpoint and the networks saved. The caller holds the
-    folder's lock. Raises datasets.DatasetUnavailable where the data set cannot be had, SettingError for settings that
+    folder's lock. With `--distribute=multiworker` every worker calls this, on a folder that all of them see; the chief
+    alone writes. Raises datasets.DatasetUnavailable where the data set cannot be had, SettingError for settings that
     do not fit the data or the run, DamagedFile for a file of the run that is not what was written,
     FloatingPointError where a loss is not finite (the checkpoints before it stay, and the networks of the newest are
     saved), tf.errors.ResourceExhaustedError where memory does not suffice, OSError where the folder cannot be written.
     """
     folder = Path(folder)
+    strategy = distribution.make_strategy(config.distribute)
+    worker = cluster.member() if config.distribute == "multiworker" else cluster.Member()
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     config = resolve(config, on_gpu)
+    if strategy:
+        distribution.check_batch(strategy, config.batch_size)
     data, report = inputs.open_images(config, folder)
     if config.shuffle == "once":
         data = inputs.reorder(data, np.random.RandomState(1).permutation(len(data)))  # the seed document's permutation
@@ -52,20 +61,24 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
             f"--steps_per_execution={config.steps_per_execution}: must divide the run's {total_steps} steps; "
             "give a fitting length as --steps"
         )
-    inputs.show(data, report, config, folder, resume)
+    if worker.chief:
+        inputs.show(data, report, config, folder, resume)
 
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    gan = build(config, total_steps, on_gpu)
+    gan = build(config, total_steps, on_gpu, strategy)
     checkpoints = Checkpoints(folder / "checkpoints", gan)
     start = checkpoints.restore() if resume else 0
     check_length(config, start, total_steps)
-    if resume:
+    gather = distribution.make_gather(strategy) if worker.count > 1 else None
+    if gather:
+        _require_agreement(gather, config, start, data.shape)
+    if worker.chief and resume:
         runs.go_on(folder, config)
         checkpoints.clear()
-    else:
+    elif worker.chief:
         runs.begin(folder, config, device="GPU" if on_gpu else "CPU")
     logging.info(
         "%s: %d images, step %d to %d of batch %d, width %d, %dx%dx%d, into %s", config.dataset, len(data), start,
@@ -74,36 +87,43 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
     dataset = pipeline.make_dataset(
         data, config.batch_size, config.image_size, config.channels,
         shuffle=config.shuffle == "epoch", seed=config.seed, first_step=start, mirror=config.mirror,
+        shard=(worker.index, worker.count),
     )  # fmt: skip
-    stop = guards.StopOnSignal(total_steps)
-    watching = [
-        *watchers(config, folder, data, steps_per_epoch),
-        guards.Checkpointing(
-            checkpoints.save, config.checkpoint_every, total_steps, keep=lambda: runs.save_networks(folder, gan)
-        ),
-        *([] if sys.stdout.isatty() else [callbacks.TextProgress(total_steps)]),
-        stop,
-    ]
+    stop = guards.StopTogether(total_steps, gather) if gather else guards.StopOnSignal(total_steps)
+    watching: list[callbacks.StepCounter] = [stop]
+    if worker.chief:
+        watching = [
+            *watchers(config, folder, data, steps_per_epoch),
+            guards.Checkpointing(
+                checkpoints.save, config.checkpoint_every, total_steps, keep=lambda: runs.save_networks(folder, gan)
+            ),
+            *([] if sys.stdout.isatty() else [callbacks.TextProgress(total_steps)]),
+            stop,
+        ]
     if start == total_steps:  # killed between the last checkpoint and the last picture, or done: the end once more
         ended = keras.callbacks.CallbackList(watching, model=gan)
         ended.on_train_begin()
         ended.on_train_end()
-        return Outcome(gan, start, total_steps, stop.received)
-    try:
-        with inputs.told(data):
-            gan.fit(
-                dataset,
-                epochs=1,  # one long one, so that the progress bar tells the time left of the whole run
-                steps_per_epoch=total_steps - start,
-                callbacks=watching,
-                shuffle=False,  # the data set shuffles itself
-                verbose=1 if sys.stdout.isatty() else 0,
-            )
-    except FloatingPointError:
-        if sound := checkpoints.restore():  # rather the generator of before than none
-            runs.save_networks(folder, gan)
-            logging.info("The generator of step %d is in %s.", sound, folder / runs.GENERATOR)
-        raise
+    else:
+        try:
+            with inputs.told(data):
+                gan.fit(
+                    dataset,
+                    epochs=1,  # one long one, so that the progress bar tells the time left of the whole run
+                    steps_per_epoch=total_steps - start,
+                    callbacks=watching,
+                    shuffle=False,  # the data set shuffles itself
+                    verbose=1 if sys.stdout.isatty() and worker.chief else 0,
+                )
+        except FloatingPointError:
+            if sound := checkpoints.restore():  # rather the generator of before than none
+                runs.save_networks(folder, gan)
+                logging.info("The generator of step %d is in %s.", sound, folder / runs.GENERATOR)
+            raise
+    if not worker.chief:
+        gan.refresh_averaged()  # as the chief has done
+    if gather:
+        gather([0])  # nobody leaves before the chief has written
     return Outcome(gan, int(gan.steps_done.numpy()), total_steps, stop.received)
 
 
@@ -165,12 +185,27 @@ def resolve(config: TrainConfig, on_gpu: bool) -> TrainConfig:
         reasons[1] = "a GPU is used" if on_gpu else "oneDNN's convolutions are faster on a CPU"
         if on_gpu and config.deterministic:
             reasons[1] = "--deterministic excludes it"
+    if config.distribute != "off":
+        jit_compile, reasons[1] = "off", "--distribute excludes it"
     logging.info("Precision: %s, because %s. XLA: %s, because %s.", precision, reasons[0], jit_compile, reasons[1])
     return dataclasses.replace(config, precision=precision, jit_compile=jit_compile)
 
 
-def build(config: TrainConfig, total_steps: int, on_gpu: bool) -> DCGAN:
-    """The compiled model of a resolved configuration whose run takes `total_steps` steps."""
+def _require_agreement(gather: distribution.Gather, config: TrainConfig, start: int, shape: tuple) -> None:
+    """Raises SettingError where the workers are not about to do the same: they would train nonsense, or wait."""
+    settings = {**config.to_dict(), "data_dir": "", "images": shape}
+    told = gather([start, zlib.crc32(json.dumps(settings).encode())])
+    if len(set(told[:, 0])) > 1:
+        raise SettingError(
+            f"--run_dir: workers found checkpoints of the steps {', '.join(map(str, told[:, 0]))}; "
+            "give a folder that all of them share"
+        )
+    if len(set(told[:, 1])) > 1:
+        raise SettingError("--distribute=multiworker: the workers' settings or images differ; start all of them alike")
+
+
+def build(config: TrainConfig, total_steps: int, on_gpu: bool, strategy: tf.distribute.Strategy | None = None) -> DCGAN:
+    """The compiled model of a resolved configuration whose run takes `total_steps` steps, on a strategy's devices."""
 
     def adam(rate: float) -> keras.optimizers.Optimizer:
         schedule = ConstantThenLinear(rate, total_steps, config.decay_fraction) if config.decay_fraction else rate
@@ -178,14 +213,16 @@ def build(config: TrainConfig, total_steps: int, on_gpu: bool) -> DCGAN:
         # float16 gradients underflow without scaling; Keras itself would scale one optimizer of the two.
         return keras.optimizers.LossScaleOptimizer(optimizer) if config.precision == "mixed_float16" else optimizer
 
-    gan = DCGAN(
-        build_generator(config.width, config.image_size, config.channels, config.latent_dim),
-        build_discriminator(config.width, config.image_size, config.channels),
-        seed=config.seed,
-    )
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        networks = (
+            build_generator(config.width, config.image_size, config.channels, config.latent_dim),
+            build_discriminator(config.width, config.image_size, config.channels),
+        )
+        optimizers = adam(config.generator_learning_rate), adam(config.discriminator_learning_rate)
+    model = functools.partial(distribution.ReplicatedDCGAN, strategy) if strategy else DCGAN
+    gan = model(*networks, seed=config.seed)
     gan.compile(
-        adam(config.generator_learning_rate),
-        adam(config.discriminator_learning_rate),
+        *optimizers,
         r1_weight=config.r1_weight,
         r1_every=config.r1_every,
         ema_half_life=config.ema_half_life,

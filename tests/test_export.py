@@ -365,6 +365,12 @@ def test_each_limit_is_held(change, message):
     assert message in "; ".join(verify.problems({**GOOD, **change}, verify.LIMITS["float32"]))
 
 
+@pytest.mark.parametrize("kind, far, near", [("int8", 0.55, 0.2), ("int8-full", 0.85, 0.41)])
+def test_a_pixel_that_quantising_does_not_explain_fails(kind, far, near):
+    assert verify.problems({**GOOD, "max_difference": near}, verify.LIMITS[kind]) == []
+    assert "max difference" in verify.problems({**GOOD, "max_difference": far}, verify.LIMITS[kind])[0]
+
+
 def test_what_xnnpack_does_not_take_is_seen(exported, tmp_path):
     content = (exported[0] / "generator.tflite").read_bytes()
     subgraphs = measure.signature_subgraphs(content)

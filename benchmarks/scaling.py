@@ -1,0 +1,122 @@
+"""python -m benchmarks.scaling: what training on several devices costs; docs/scaling.md has what it printed.
+
+python -m benchmarks.scaling --measure    steps/s on one device, two logical CPU devices and two local workers
+python -m benchmarks.scaling --compute    bytes and messages all-reduced in a step, against its time
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+from absl import app, flags
+
+FLAGS = flags.FLAGS
+PORTS = (29461, 29462)
+MODES = ("off", "mirrored", "multiworker")
+
+# GB/s in one direction, and seconds for a small all-reduce: 10 GbE and 25 GbE by their line rate and a round trip of
+# TCP through the kernel, NVLink 4 (H100) by its data sheet and NCCL's usual 20 µs. None of them is measured here.
+LINKS = {"10 GbE": (1.25, 200e-6), "25 GbE": (3.125, 200e-6), "NVLink": (450.0, 20e-6)}
+PEAK, SHARE = 989e12, 0.3  # an H100's dense bfloat16 FLOP/s, and the share of it that such networks may reach
+
+
+def measured(mode: str, width: int, batch_size: int, steps: int) -> None:
+    """Trains a little and prints the steps per second; in a process of its own."""
+    import numpy as np
+    import tensorflow as tf
+
+    from keras_dcgan import cluster, distribution, pipeline, training
+    from keras_dcgan.config import from_preset
+
+    if mode == "mirrored":
+        two = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
+    strategy = distribution.make_strategy(mode)
+    own = cluster.member() if mode == "multiworker" else cluster.Member()
+    settings = {"width": width, "batch_size": batch_size, "precision": "float32", "distribute": mode}
+    config = training.resolve(from_preset("quick", settings), on_gpu=False)
+    gan = training.build(config, 1500, False, strategy)
+    pictures = np.zeros((1000, 28, 28, 1), np.uint8)
+    data = pipeline.make_dataset(pictures, batch_size, channels=1, first_step=0, shard=(own.index, own.count))
+    gan.fit(data, steps_per_epoch=4, verbose=0, shuffle=False)  # traces
+    start = time.monotonic()
+    gan.fit(data, steps_per_epoch=steps, verbose=0, shuffle=False)
+    if own.chief:
+        print(f"| {mode} | {steps / (time.monotonic() - start):.2f} |", flush=True)
+
+
+def measure() -> None:
+    """Measures each mode in processes of its own."""
+    print(f"width {FLAGS.width}, batch {FLAGS.batch_size}\n\n| --distribute | steps/s |\n|---|---|", flush=True)
+    for mode in MODES:
+        processes = []
+        for index in range(2 if mode == "multiworker" else 1):
+            task = {"type": "worker", "index": index}
+            told = {"cluster": {"worker": [f"127.0.0.1:{port}" for port in PORTS]}, "task": task}
+            environment = {**os.environ, "TF_CONFIG": json.dumps(told) if mode == "multiworker" else ""}
+            given = [f"--{name}={FLAGS[name].value}" for name in ("width", "batch_size", "steps")]
+            command = [sys.executable, "-m", "benchmarks.scaling", f"--one={mode}", *given]
+            processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
+        if any([process.wait() for process in processes]):
+            sys.exit(f"{mode} failed")
+
+
+def compute() -> None:
+    """Prints, for several widths, what a step of 64 images a device computes and sends."""
+    from keras_dcgan.networks import build_discriminator, build_generator
+
+    columns = [f"{name}, n = {n}" for name in LINKS for n in (2, 8)]
+    print(f"| width | weights | GFLOP an image | step | messages | {' | '.join(columns)} |")
+    print("|---" * (5 + len(columns)) + "|")
+    for width in (32, 64, 128):
+        networks = build_generator(width), build_discriminator(width)
+        weights = sum(network.count_params() for network in networks)
+        passes = [2.0 * multiplications(network) for network in networks]  # FLOP of one forward pass of an image
+        # The generator: forward and its two gradients. The discriminator: three passes forward, two with both
+        # gradients, one with that of its input. Without R1.
+        flop = 3 * passes[0] + 8 * passes[1]
+        seconds = 64 * flop / (PEAK * SHARE)
+        normalisations = [sum(hasattr(layer, "moving_mean") for layer in network.layers) for network in networks]
+        # Sum, sum of squares and count for every pass forward; backward the first two.
+        messages = 5 * (normalisations[0] + 3 * normalisations[1]) + 2
+        cells = []
+        for rate, latency in LINKS.values():
+            for n in (2, 8):
+                sending = 2 * (n - 1) / n * 4 * weights / (rate * 1e9) + messages * latency
+                cells.append(f"{1e3 * sending:.1f} ms, {100 * seconds / (seconds + sending):.0f} %")
+        figures = [str(width), f"{weights / 1e6:.1f} M", f"{flop / 1e9:.2f}", f"{1e3 * seconds:.2f} ms", str(messages)]
+        print(f"| {' | '.join(figures + cells)} |")
+
+
+def multiplications(network) -> int:
+    """Multiply-adds of one image's pass forward through the convolutions."""
+    total = 0
+    for layer in network.layers:
+        if hasattr(layer, "kernel"):
+            # A convolution's kernel is used once per pixel that it makes, a transposed one's once per pixel it reads.
+            shape = layer.input.shape if "Transpose" in type(layer).__name__ else layer.output.shape
+            total += layer.kernel.shape.num_elements() * shape[1] * shape[2]
+    return total
+
+
+def main(_) -> None:
+    """One measurement, all of them, or the computed table."""
+    if FLAGS.one:
+        measured(FLAGS.one, FLAGS.width, FLAGS.batch_size, FLAGS.steps)
+    if FLAGS.measure:
+        measure()
+    if FLAGS.compute:
+        compute()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    flags.DEFINE_boolean("measure", False, "measure on this machine")
+    flags.DEFINE_boolean("compute", False, "compute for real networks")
+    flags.DEFINE_enum("one", None, MODES, "measure one mode, as a process of --measure")
+    flags.DEFINE_integer("width", 32, "filters beside the image")
+    flags.DEFINE_integer("batch_size", 64, "images a step, shared by all devices")
+    flags.DEFINE_integer("steps", 24, "steps that are timed")
+    app.run(main)
