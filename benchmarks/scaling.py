@@ -55,7 +55,7 @@ def measure() -> None:
         for index in range(2 if mode == "multiworker" else 1):
             task = {"type": "worker", "index": index}
             told = {"cluster": {"worker": [f"127.0.0.1:{port}" for port in PORTS]}, "task": task}
-            environment = {**os.environ, "TF_CONFIG": json.dumps(told) if mode == "multiworker" else ""}
+            environment = {**os.environ, "TF_CONFIG": json.dumps(told) if mode == "multiworker" else "{}"}
             given = [f"--{name}={FLAGS[name].value}" for name in ("width", "batch_size", "steps")]
             command = [sys.executable, "-m", "benchmarks.scaling", f"--one={mode}", *given]
             processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
