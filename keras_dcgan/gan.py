@@ -188,12 +188,22 @@ class DCGAN(keras.Model):
         if not self.ema_half_life:
             return
         normalisations = [layer for layer in self.averaged.layers if hasattr(layer, "moving_mean")]
-        kept = [layer.momentum for layer in normalisations]
+        statistics = [value for layer in normalisations for value in (layer.moving_mean, layer.moving_variance)]
+        totals = [0.0] * len(statistics)
         for i in range(batches):
-            latents = keras.random.normal((batch_size, self.latent_dim), seed=i)
-            for layer in normalisations:
-                layer.momentum = i / (i + 1)  # a running mean over the batches
-            self.averaged(latents, training=True)
+            self._normalise_anew(keras.random.normal((batch_size, self.latent_dim), seed=i))
+            totals = [total + value.numpy() for total, value in zip(totals, statistics, strict=True)]
+        for value, total in zip(statistics, totals, strict=True):
+            value.assign(total / batches)
+
+    @tf.function
+    def _normalise_anew(self, latents: tf.Tensor) -> None:
+        """Makes the averaged generator's statistics those of this batch alone."""
+        normalisations = [layer for layer in self.averaged.layers if hasattr(layer, "moving_mean")]
+        kept = [layer.momentum for layer in normalisations]
+        for layer in normalisations:
+            layer.momentum = 0.0
+        self.averaged(latents, training=True)
         for layer, momentum in zip(normalisations, kept, strict=True):
             layer.momentum = momentum
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -12,7 +13,7 @@ from keras_dcgan.callbacks import StepCounter, check_finite, check_weights
 
 
 class Checkpointing(StepCounter):
-    """Calls `save` every so many steps, after the last one and where a run is stopped; `keep` at the run's end.
+    """Calls `save` every so many steps or minutes, after the last one and where a run is stopped; `keep` at the end.
 
     Put it behind the callbacks that write tables, so that a checkpoint never knows of a row that is not on disk. The
     end is saved in the last step already and not in `on_train_end`: whoever ends the process a little later finds
@@ -20,28 +21,33 @@ class Checkpointing(StepCounter):
 
     Args:
       save: writes a checkpoint.
-      every: steps between checkpoints; 0: only at the end.
+      every: steps between checkpoints; 0: none by steps.
       total_steps: the run's last step.
       keep: writes the networks themselves.
+      minutes: between the end of a checkpoint and the next one, beside `every`; 0: none by time.
 
     Raises FloatingPointError where a loss or a weight is not finite, before it saves.
     """
 
-    def __init__(self, save: Callable[[], None], every: int, total_steps: int, keep: Callable[[], None]):
+    def __init__(
+        self, save: Callable[[], None], every: int, total_steps: int, keep: Callable[[], None], minutes: float = 0
+    ):
         super().__init__()
-        self.save, self.every, self.total_steps, self.keep = save, every, total_steps, keep
+        self.save, self.every, self.total_steps, self.keep, self.minutes = save, every, total_steps, keep, minutes
         self._saved_at = self._kept_at = -1
+        self._saved_time = 0.0
         self._logs: dict = {}
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        self._saved_at = self.step
+        self._saved_at, self._saved_time = self.step, time.monotonic()
         if self.step >= self.total_steps:  # a resumed run that was killed after its last checkpoint
             self._save()
 
     def on_steps(self, before, logs):
         self._logs = logs
-        if self.reached(before, self.every) or self.step >= self.total_steps or self.model.stop_training:
+        due = self.minutes and time.monotonic() - self._saved_time >= 60 * self.minutes
+        if due or self.reached(before, self.every) or self.step >= self.total_steps or self.model.stop_training:
             self._save()
 
     def on_train_end(self, logs=None):
@@ -52,7 +58,7 @@ class Checkpointing(StepCounter):
             check_finite(self.step, self._logs)  # or the last good checkpoint would be pushed out by bad ones
             check_weights(self.step, self.model)
             self.save()
-            self._saved_at = self.step
+            self._saved_at, self._saved_time = self.step, time.monotonic()
         if (self.step >= self.total_steps or self.model.stop_training) and self._kept_at != self.step:
             self.keep()
             self._kept_at = self.step

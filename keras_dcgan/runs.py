@@ -37,7 +37,7 @@ DATASET_PICTURE = "dataset.png"
 # as XLA does, which rounds otherwise.
 RESUMABLE = {
     "data_dir", "cache_dir", "epochs", "steps", "distribute", "steps_per_execution", "sample_every", "log_every",
-    "checkpoint_every", "tensorboard",
+    "checkpoint_every", "checkpoint_minutes", "tensorboard",
 }  # fmt: skip
 
 

@@ -95,7 +95,11 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
         watching = [
             *watchers(config, folder, data, steps_per_epoch),
             guards.Checkpointing(
-                checkpoints.save, config.checkpoint_every, total_steps, keep=lambda: runs.save_networks(folder, gan)
+                checkpoints.save,
+                config.checkpoint_every,
+                total_steps,
+                lambda: runs.save_networks(folder, gan),
+                config.checkpoint_minutes,
             ),
             *([] if sys.stdout.isatty() else [callbacks.TextProgress(total_steps)]),
             stop,

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -59,3 +60,13 @@ def test_the_recipe_refuses_a_row_that_it_does_not_know_and_tells_of_a_run_that_
     for good, code in ((lambda _, run: True, 0), (lambda _, run: run["seed"] == 1, 1)):
         monkeypatch.setattr(recipe, "start", good)
         assert recipe.main([]) == code
+
+
+def test_the_overhead_of_a_run_names_each_of_its_parts(command, mnist):
+    done = command("benchmarks.overhead", "--width=2", "--steps=1", "--rounds=1")
+    assert done.returncode == 0, done.stderr
+    rows = dict(re.findall(r"^\| ([a-z ]+) \|.* ([\d.]+)% \|$", done.stdout, re.MULTILINE))
+    assert list(rows) == ["row of the history", "sample grid", "measurement", "checkpoint", "all of it"]
+    parts = [float(rows[name]) for name in rows if name != "all of it"]
+    assert max(parts) <= float(rows["all of it"]) <= sum(parts) + 0.05  # the rounding
+    assert re.search(r"A checkpoint has \d+ MB", done.stdout)

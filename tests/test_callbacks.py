@@ -71,6 +71,21 @@ def test_a_checkpoint_of_a_broken_state_is_not_taken():
     assert saved == [2]
 
 
+def test_checkpoints_come_by_steps_and_by_minutes(monkeypatch):
+    now, saved = [0.0], []
+    monkeypatch.setattr(guards.time, "monotonic", lambda: now[0])
+    watcher = guards.Checkpointing(
+        lambda: saved.append(watcher.step), every=5, total_steps=99, keep=lambda: None, minutes=2
+    )
+    watcher.set_model(fit([]))
+    watcher.model.steps_done.assign(0)
+    watcher.on_train_begin()
+    for step in range(12):
+        now[0] += 60.0 if step > 5 else 1.0
+        watcher.on_train_batch_end(step, {"d_loss": 1.0})
+    assert saved == [5, 8, 10, 12]  # by steps and, where two minutes have passed since the last, by time
+
+
 def test_tensorboard_gets_scalars_and_pictures(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
