@@ -124,7 +124,7 @@ def describe(source: Path, generator: "keras.Model", config: TrainConfig | None)
             "name": NAME,
             "format": FORMAT,
             "version": __version__,
-            "trained_on": config.dataset if config else None,
+            "trained_on": Path(config.dataset).name if config else None,  # of a folder its name: no file tells its path
             "latent_dim": generator.input_shape[-1],
             "image_size": size,
             "channels": channels,

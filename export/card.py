@@ -121,7 +121,8 @@ def render(record: dict[str, Any], checksums: dict[str, str]) -> str:
 def _training(config: dict[str, Any] | None) -> list[str]:
     if config is None:
         return ["Not known: the generator came without its run's `config.json`."]
-    source, terms = DATA.get(config["dataset"], (config["dataset"], "not known here"))
+    name = config["dataset"]
+    source, terms = DATA.get(name, (f"pictures in a folder or file named `{Path(name).name}`", "not known here"))
     return [
         f"Data: {source}. Licence of the data: {terms}.",
         "",
@@ -131,8 +132,10 @@ def _training(config: dict[str, Any] | None) -> list[str]:
 
 def _quality(record: dict[str, Any]) -> list[str]:
     if record["metrics"]:
+        paths = ("dataset", "generator")  # of the machine that measured
+        metrics = {name: value for name, value in record["metrics"].items() if name not in paths}
         lines = ["This generator, by `python -m keras_dcgan.evaluate`:", ""]
-        lines += ["```json", json.dumps(record["metrics"], indent=2), "```"]
+        lines += ["```json", json.dumps(metrics, indent=2), "```"]
     else:
         lines = [f"Not measured before the export; `{_how_to_measure(record)}` does it."]
     if "frechet" in record:

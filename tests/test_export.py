@@ -273,6 +273,18 @@ def test_figures_are_quoted_of_this_very_generator_alone(run_dir, tmp_path):
     assert f"--generator={last} --dataset=NAME" in quality(build.describe(last, generator, None))
 
 
+def test_what_ships_names_a_folder_of_pictures_without_its_path(run_dir, tmp_path):
+    generator = tmp_path / "generator.keras"
+    generator.write_bytes((run_dir / "generator.keras").read_bytes())
+    config = TrainConfig(width=4, image_size=16, channels=1, latent_dim=LATENT_DIM, dataset="/home/anna/Holiday 7")
+    metrics = {"dataset": config.dataset, "generator": str(generator), "generator_sha256": folder.sha256(generator)}
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    record = build.describe(generator, build.load(generator), config)
+    assert record["model"]["trained_on"] == "Holiday 7"
+    told = "\n".join(card._training(record["config"])) + quality(record)
+    assert "named `Holiday 7`" in told and "/home/anna" not in told and str(tmp_path) not in told
+
+
 @pytest.mark.parametrize("content", [b"{'a': 1}", b"\xff", b"[" * 100_000, b""])
 def test_damaged_metrics_are_told_by_their_name(run_dir, tmp_path, content):
     (tmp_path / "metrics.json").write_bytes(content)
