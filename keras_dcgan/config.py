@@ -189,7 +189,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "tutorial": {},
     # Clear digits on two CPU cores in about five minutes.
     "quick": {**STABLE, "width": 32, "channels": 1, "steps": 2000},
-    # The same recipe at the seed's width, for GPUs, where 250 steps take hardly longer than the checkpoint after them.
+    # The same recipe at the seed's width, for GPUs, where 250 steps may take no longer than a checkpoint.
     "full": {
         **STABLE, "channels": 1, "epochs": 10,
         "sample_every": 500, "measure_every": 2000, "checkpoint_every": 0, "checkpoint_minutes": 1.0,
