@@ -7,6 +7,7 @@ import json
 import platform
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,6 +143,8 @@ def save_network(path: Path, network: "keras.Model") -> None:
     """Writes a network atomically as a `.keras` file that computes in float32, whatever it was trained in."""
     from keras_dcgan.networks import float32_copy
 
+    if time.localtime().tm_year < 1980:  # a board without a battery begins in 1970
+        raise OSError(f"{path}: cannot hold the time of this machine's clock, before 1980; set it, then --resume")
     with atomic_path(path) as temporary:
         float32_copy(network).save(temporary)
 

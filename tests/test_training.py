@@ -1,8 +1,10 @@
 """How a run ends: whole, killed at its very end, stopped by a signal, with losses or weights that are not finite."""
 
 import dataclasses
+import itertools
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -43,6 +45,21 @@ def whole(tmp_path_factory):
         return found
 
     return results
+
+
+def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch, whole):
+    jumps = itertools.cycle([1e9, 4e8, 3e9, 5e8])  # decades, to and fro
+    monkeypatch.setattr(time, "time", lambda: next(jumps))
+    training.train(dataclasses.replace(CONFIG, checkpoint_minutes=1000.0), tmp_path)
+    assert soak.results(tmp_path) == whole()
+
+
+def test_a_clock_before_1980_is_told_and_costs_no_step(tmp_path, monkeypatch, whole):
+    with monkeypatch.context() as patch, pytest.raises(OSError, match=r"generator-best\.keras: .* before 1980; set it"):
+        patch.setattr(runs.time, "localtime", lambda: time.gmtime(7.0))  # ZIP archives begin in 1980
+        training.train(CONFIG, tmp_path)
+    training.train(CONFIG, tmp_path, resume=True)
+    assert without_checkpoints(soak.results(tmp_path)) == without_checkpoints(whole())
 
 
 def without_checkpoints(results):
