@@ -1,7 +1,7 @@
 """python -m benchmarks.overhead: what a run spends on checkpoints, pictures and measurements, beside its steps.
 
   python -m benchmarks.overhead --preset=quick
-  python -m benchmarks.overhead --preset=tutorial --width=128
+  python -m benchmarks.overhead --preset=quick --width=64
 
 Each piece of work is done a few times between steps, by the callbacks that a run has, and is told in steps: how many
 would have fitted in its time.
@@ -14,16 +14,18 @@ from pathlib import Path
 
 from absl import app, flags
 
+from keras_dcgan.config import CHOICES_OF_DATASET
+
 FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
     """The flags of this program."""
     flags.DEFINE_enum("preset", "quick", ["tutorial", "quick", "full"], "settings of the run")
-    flags.DEFINE_integer("width", 0, "filters beside the image; 0: the preset's")
-    flags.DEFINE_string("dataset", "mnist", "what to train on")
-    flags.DEFINE_integer("steps", 10, "steps timed between two pieces of work")
-    flags.DEFINE_integer("rounds", 3, "times that each piece of work is done, after once to warm up")
+    flags.DEFINE_integer("width", 0, "filters beside the image; 0: the preset's", lower_bound=0)
+    flags.DEFINE_enum("dataset", "mnist", CHOICES_OF_DATASET, "what to train on")
+    flags.DEFINE_integer("steps", 10, "steps timed between two pieces of work", lower_bound=1)
+    flags.DEFINE_integer("rounds", 3, "times that each piece of work is done, after once to warm up", lower_bound=1)
 
 
 def main(_) -> None:

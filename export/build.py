@@ -17,7 +17,7 @@ from absl import logging
 from export import card, folder, pictures, rng, tflite, verify
 from export.saved_model import write_saved_model
 from keras_dcgan import __version__, runs
-from keras_dcgan.config import TrainConfig, read_config
+from keras_dcgan.config import TrainConfig, is_path, read_config
 
 if TYPE_CHECKING:
     import keras
@@ -109,6 +109,9 @@ def describe(source: Path, generator: "keras.Model", config: TrainConfig | None)
     """The record of an export, before its files: where the generator is from, and the metadata that each file gets."""
     size, channels = generator.output_shape[-2:]
     digest = folder.sha256(source)
+    trained_on = config.dataset if config else None
+    if trained_on and is_path(trained_on):  # what ships tells no path of the machine that made it
+        trained_on = f"pictures in {Path(trained_on).name}"
     versions = {"python": platform.python_version(), "keras_dcgan": __version__}
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -116,15 +119,15 @@ def describe(source: Path, generator: "keras.Model", config: TrainConfig | None)
     return {
         "format": FORMAT,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "source": {"file": str(source), "sha256": digest, "parameters": generator.count_params()},
+        "source": {"file": source.name, "sha256": digest, "parameters": generator.count_params()},
         "versions": versions,
-        "config": config.to_dict() if config else None,
+        "config": {**config.to_dict(), "dataset": trained_on, "data_dir": "", "cache_dir": ""} if config else None,
         "metrics": read_metrics(source.parent / METRICS, digest, config),
         "model": {
             "name": NAME,
             "format": FORMAT,
             "version": __version__,
-            "trained_on": Path(config.dataset).name if config else None,  # of a folder its name: no file tells its path
+            "trained_on": trained_on,
             "latent_dim": generator.input_shape[-1],
             "image_size": size,
             "channels": channels,
@@ -153,7 +156,9 @@ def read_metrics(path: Path, digest: str, config: TrainConfig | None) -> dict[st
         raise ValueError(f"{path}: damaged ({error}); measure again, or remove it") from error
     if not isinstance(metrics, dict) or metrics.get("generator_sha256") != digest:
         return None
-    return metrics if config is None or metrics.get("dataset") == config.dataset else None
+    if config and metrics.get("dataset") != config.dataset:
+        return None
+    return {name: value for name, value in metrics.items() if name not in ("dataset", "generator")}  # they are paths
 
 
 def write_files(generator: "keras.Model", work: Path, formats: list[str], metadata: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """The model card: the README.md that travels with the exported files."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from export import tflite, verify
@@ -18,7 +17,8 @@ DATA = {  # what a generator was trained on: its source, and on which terms
 }
 RECIPE = [
     "preset", "width", "image_size", "channels", "latent_dim", "batch_size", "epochs", "steps",
-    "generator_learning_rate", "discriminator_learning_rate", "r1_weight", "ema_half_life", "precision", "seed",
+    "generator_learning_rate", "discriminator_learning_rate", "beta_1", "beta_2", "decay_fraction", "r1_weight",
+    "r1_every", "ema_half_life", "precision", "seed",
 ]  # fmt: skip
 
 CALLS = """## How to call it
@@ -121,8 +121,7 @@ def render(record: dict[str, Any], checksums: dict[str, str]) -> str:
 def _training(config: dict[str, Any] | None) -> list[str]:
     if config is None:
         return ["Not known: the generator came without its run's `config.json`."]
-    name = config["dataset"]
-    source, terms = DATA.get(name, (f"pictures in a folder or file named `{Path(name).name}`", "not known here"))
+    source, terms = DATA.get(config["dataset"], (config["dataset"], "not known here"))
     return [
         f"Data: {source}. Licence of the data: {terms}.",
         "",
@@ -132,10 +131,8 @@ def _training(config: dict[str, Any] | None) -> list[str]:
 
 def _quality(record: dict[str, Any]) -> list[str]:
     if record["metrics"]:
-        paths = ("dataset", "generator")  # of the machine that measured
-        metrics = {name: value for name, value in record["metrics"].items() if name not in paths}
         lines = ["This generator, by `python -m keras_dcgan.evaluate`:", ""]
-        lines += ["```json", json.dumps(metrics, indent=2), "```"]
+        lines += ["```json", json.dumps(record["metrics"], indent=2), "```"]
     else:
         lines = [f"Not measured before the export; `{_how_to_measure(record)}` does it."]
     if "frechet" in record:
@@ -144,10 +141,10 @@ def _quality(record: dict[str, Any]) -> list[str]:
 
 
 def _how_to_measure(record: dict[str, Any]) -> str:
-    source = Path(record["source"]["file"])
-    which = next((which for which, name in runs.GENERATORS.items() if name == source.name), None)
+    source = record["source"]["file"]
+    which = next((which for which, name in runs.GENERATORS.items() if name == source), None)
     if record["config"] and which:
-        return f"python -m keras_dcgan.evaluate --run_dir={source.parent} --which={which}"
+        return f"python -m keras_dcgan.evaluate --run_dir=RUN_DIR --which={which}"
     return f"python -m keras_dcgan.evaluate --generator={source} --dataset=NAME --out=FOLDER"
 
 

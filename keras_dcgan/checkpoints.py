@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class Checkpoints:
     """The last few checkpoints of a run, in a folder of their own.
 
-    A checkpoint is TensorFlow's own (networks, both optimizers, the moving average, the random generator's state, the
-    step) and `step-N.json`, which holds the SHA-256 of its files and is written last: without it there is none.
+    A checkpoint is TensorFlow's own (networks, both optimizers, the average, and the step, which with the seed is
+    all that random numbers depend on) and `step-N.json`, which holds the SHA-256 of its files and is written last:
+    without it there is none.
 
     Args:
       folder: where they lie; made when the first is written.
@@ -64,10 +65,16 @@ class Checkpoints:
     def restore(self) -> int:
         """Brings back the newest sound checkpoint and returns its step; 0, changing nothing, where there is none.
 
-        Raises DamagedFile where it is sound, but of other networks than these.
+        Raises DamagedFile where there are some and none is sound, or where it is of other networks than these.
         """
-        for step in reversed(self.steps()):
+        steps = self.steps()
+        for step in reversed(steps):
             if problem := self._problem(step):
+                if step == steps[0]:
+                    raise DamagedFile(
+                        f"{self.folder}: no checkpoint is sound; that of step {step}: {problem}. Put them back, or "
+                        "remove them all to begin again"
+                    )
                 logging.warning("checkpoint of step %d: %s; the one before it is used", step, problem)
                 continue
             try:

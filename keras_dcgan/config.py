@@ -126,10 +126,10 @@ class TrainConfig:
     )
     measure_samples: int = _knob(2000, "Output", "images drawn for a measurement", low=16, high=100_000)
     checkpoint_every: int = _knob(
-        250, "Output", "steps between checkpoints; 0: only at the end", low=0, high=1_000_000_000
+        250, "Output", "steps between checkpoints; 0: none by steps. There is one at the end", low=0, high=1_000_000_000
     )
     checkpoint_minutes: float = _knob(
-        0.0, "Output", "minutes between checkpoints, beside --checkpoint_every; 0: by steps alone", low=0, high=10_000
+        0.0, "Output", "minutes between checkpoints, beside --checkpoint_every; 0: none by time", low=0, high=10_000
     )
     tensorboard: bool = _knob(False, "Output", "also write TensorBoard scalars and images to RUN_DIR/tensorboard")
 

@@ -17,6 +17,8 @@ import tensorflow as tf
 from absl import logging
 from keras import layers
 
+from keras_dcgan.files import DamagedFile
+
 FEATURES = 128
 SIDE = 28  # pixels that the classifiers see
 WEIGHTS = Path(__file__).parent / "weights"
@@ -118,10 +120,10 @@ def build_classifier() -> keras.Model:
 
 
 def load_classifier(dataset: str) -> keras.Model:
-    """The shipped classifier. Raises ValueError where its file is missing or not the one that was shipped."""
+    """The shipped classifier. Raises DamagedFile where its file is missing or not the one that was shipped."""
     path = WEIGHTS / f"{dataset}.npz"
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != CHECKSUMS[dataset]:
-        raise ValueError(f"{path}: missing or altered; get it again from the repository")
+        raise DamagedFile(f"{path}: missing or altered; get it again from the repository")
     with np.load(path, allow_pickle=False) as arrays:
         weights = [arrays[name].astype(np.float32) for name in sorted(arrays.files)]
     with _float32():

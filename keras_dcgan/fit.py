@@ -62,7 +62,7 @@ def main() -> None:
                     runs.check_new(folder)
                 configs = {name: from_preset(name, given) for name in (PRESETS if preset == "auto" else [preset])}
             config = next(iter(configs.values()))
-            if Path(inputs.resolve(config.dataset)) in folder.absolute().parents:
+            if Path(inputs.resolve(config.dataset)) in folder.resolve().parents:
                 raise ValueError(f"--run_dir={folder}: lies in --dataset, where its pictures would be taken for data")
             data_dir = config.data_dir
             if data_dir and not Path(data_dir).is_dir():

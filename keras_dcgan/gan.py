@@ -69,7 +69,8 @@ class DCGAN(keras.Model):
         generator_optimizer.build(self.generator.trainable_variables)
         discriminator_optimizer.build(self.discriminator.trainable_variables)
         self.r1_weight, self.r1_every = r1_weight, r1_every
-        self._r1 = self.add_weight(name="r1", initializer="zeros", trainable=False, aggregation="mean")  # as last
+        if not hasattr(self, "_r1"):  # as computed last
+            self._r1 = self.add_weight(name="r1", initializer="zeros", trainable=False, aggregation="mean")
         self.ema_half_life = ema_half_life
         self.averaged = float32_copy(self.generator) if ema_half_life else self.generator
         names = ["d_loss", "g_loss", "d_real", "d_fake"] + ["r1"] * (r1_weight > 0)
@@ -191,21 +192,10 @@ class DCGAN(keras.Model):
         statistics = [value for layer in normalisations for value in (layer.moving_mean, layer.moving_variance)]
         totals = [0.0] * len(statistics)
         for i in range(batches):
-            self._normalise_anew(keras.random.normal((batch_size, self.latent_dim), seed=i))
+            _normalise_anew(self.averaged, keras.random.normal((batch_size, self.latent_dim), seed=i))
             totals = [total + value.numpy() for total, value in zip(totals, statistics, strict=True)]
         for value, total in zip(statistics, totals, strict=True):
             value.assign(total / batches)
-
-    @tf.function
-    def _normalise_anew(self, latents: tf.Tensor) -> None:
-        """Makes the averaged generator's statistics those of this batch alone."""
-        normalisations = [layer for layer in self.averaged.layers if hasattr(layer, "moving_mean")]
-        kept = [layer.momentum for layer in normalisations]
-        for layer in normalisations:
-            layer.momentum = 0.0
-        self.averaged(latents, training=True)
-        for layer, momentum in zip(normalisations, kept, strict=True):
-            layer.momentum = momentum
 
 
 @keras.saving.register_keras_serializable("keras_dcgan")
@@ -221,6 +211,20 @@ class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self):
         return {"learning_rate": self.learning_rate, "steps": self.steps, "decay_fraction": self.decay_fraction}
+
+
+@tf.function
+def _normalise_anew(network: keras.Model, latents: tf.Tensor) -> None:
+    """Makes a network's batch-normalisation statistics those of this batch alone."""
+    normalisations = [layer for layer in network.layers if hasattr(layer, "moving_mean")]
+    kept = [layer.momentum for layer in normalisations]
+    try:
+        for layer in normalisations:
+            layer.momentum = 0.0
+        network(latents, training=True)
+    finally:
+        for layer, momentum in zip(normalisations, kept, strict=True):
+            layer.momentum = momentum
 
 
 def _cross_entropy(label: float, logits: tf.Tensor) -> tf.Tensor:

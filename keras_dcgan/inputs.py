@@ -24,10 +24,10 @@ NAMED = 3  # files that an error names
 
 
 def resolve(dataset: str) -> str:
-    """A data set as a configuration holds it: a known name, or an absolute path. Raises ValueError for neither."""
+    """A data set as a configuration holds it: a known name, or its real path. Raises ValueError for neither."""
     if dataset in CHOICES_OF_DATASET:
         return dataset
-    path = Path(dataset).expanduser().absolute()
+    path = Path(dataset).expanduser().resolve()
     if not dataset or not path.exists():
         close = difflib.get_close_matches(dataset, CHOICES_OF_DATASET, 1)
         raise ValueError(

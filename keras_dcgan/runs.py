@@ -167,7 +167,9 @@ def load_generator(path: str | Path, which: str = "last") -> "keras.Model":
     path = Path(path)
     file = path / GENERATORS[which] if path.is_dir() else path
     if not file.is_file():
-        raise ValueError(f"{file}: no such file; a run writes it when it ends")
+        there = [f"--which={name}" for name, other in GENERATORS.items() if (path / other).is_file()]
+        why = f"; here is {' and '.join(there)}" if there else "; a run writes it when it ends"
+        raise ValueError(f"{file}: no such file{why}")
     if not zipfile.is_zipfile(file):
         raise ValueError(f"{file}: not a .keras file, or cut")
     import_tensorflow()

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags, logging
 
 from keras_dcgan import cli, images, runs
+
+if TYPE_CHECKING:
+    import keras
 
 USAGE = """
 Draws from a trained generator; the same seed gives the same picture.
@@ -16,6 +20,8 @@ Draws from a trained generator; the same seed gives the same picture.
   python -m keras_dcgan.sample --run_dir=runs/mnist --interpolate=morph.gif
 """
 STEPS_BETWEEN = 24  # frames from one latent to the next
+IN_MEMORY = 1000  # pictures drawn at once for a folder
+LARGEST_GRID = 10_000
 
 
 def define_flags() -> None:
@@ -41,7 +47,7 @@ def main() -> None:
         generator = runs.load_generator(given.run_dir or given.generator, given.which)
         if given.out:
             latents = runs.draw_latents(given.count, generator.input_shape[-1], given.seed)
-            write_pictures(given.out, images.to_uint8(generator.predict(latents, batch_size=64, verbose=0)))
+            write_pictures(given.out, generator, latents)
         if given.interpolate:
             latents = np.stack(list(interpolate(runs.draw_latents(8, generator.input_shape[-1], given.seed))))
             frames = images.to_uint8(generator.predict(latents, batch_size=64, verbose=0))
@@ -53,15 +59,24 @@ def main() -> None:
         logging.info("Wrote %s", path)
 
 
-def write_pictures(out: str, pictures: np.ndarray) -> None:
-    """Writes uint8 [N, S, S, C] as one grid, or as single PNG files where `out` is a folder or ends in a slash."""
+def write_pictures(out: str, generator: "keras.Model", latents: np.ndarray) -> None:
+    """Draws latents [N, Z] as one grid, or as single PNG files where `out` is a folder or ends in a slash."""
+
+    def drawn(some: np.ndarray) -> np.ndarray:
+        return images.to_uint8(generator.predict(some, batch_size=64, verbose=0))
+
     if out.endswith("/") or Path(out).is_dir():
         cli.make_folder("out", out, Path(out))
-        for i, picture in enumerate(pictures):
-            images.write_image(Path(out) / f"{i:06d}.png", picture)
+        for start in range(0, len(latents), IN_MEMORY):
+            for i, picture in enumerate(drawn(latents[start : start + IN_MEMORY]), start):
+                images.write_image(Path(out) / f"{i:06d}.png", picture)
+    elif len(latents) > LARGEST_GRID:
+        raise ValueError(
+            f"--count={len(latents)}: a grid holds {LARGEST_GRID} at most; give a folder, as --out=folder/"
+        )
     else:
         cli.make_folder("out", out, Path(out).parent)
-        images.write_image(out, images.make_grid(pictures))
+        images.write_image(out, images.make_grid(drawn(latents)))
 
 
 def interpolate(latents: np.ndarray, steps: int = STEPS_BETWEEN) -> Iterator[np.ndarray]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from keras_dcgan.arrays import npy_header
-from keras_dcgan.files import atomic_path, write_text
+from keras_dcgan.files import atomic_path, is_temporary, write_text
 from keras_dcgan.progress import Progress
 from keras_dcgan.sources import ArrayFiles, Images
 
@@ -52,8 +52,8 @@ def _write_shards(images: np.ndarray | Images, folder: Path, about: dict[str, An
     done = _read_json(folder / INDEX)
     if done and all(done.get(name) == value for name, value in plan.items()):
         return
-    for left in folder.glob(".images-*"):  # by a process that was killed
-        left.unlink()
+    for left in [path for path in folder.iterdir() if path.name.startswith(".images-") or is_temporary(path)]:
+        left.unlink()  # by a process that was killed
     known = (LOCK, "dataset.json")  # the latter by a start that was refused for its data
     if any(path.name not in known for path in folder.iterdir()) and _read_json(folder / PLAN) != plan:
         raise ValueError(f"{folder}: holds something else; give a new or empty folder")

@@ -51,7 +51,7 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
     config = resolve(config, on_gpu)
     if strategy:
         distribution.check_batch(strategy, config.batch_size)
-    data, report = inputs.open_images(config, folder)
+    data, report = inputs.open_images(config, folder if worker.chief and not resume else None)
     if config.shuffle == "once":
         data = inputs.reorder(data, np.random.RandomState(1).permutation(len(data)))  # the seed document's permutation
     steps_per_epoch = -(-len(data) // config.batch_size)
@@ -184,6 +184,10 @@ def resolve(config: TrainConfig, on_gpu: bool) -> TrainConfig:
         fast = _computes_in_bfloat16(on_gpu)
         precision = "mixed_bfloat16" if fast else "float32"
         reasons[0] = f"this machine has {'' if fast else 'no '}bfloat16 arithmetic"
+    excluded = config.distribute != "off" or (on_gpu and config.deterministic)
+    if jit_compile == "on" and excluded:
+        other = "--deterministic, on a GPU," if config.distribute == "off" else f"--distribute={config.distribute}"
+        raise SettingError(f"--jit_compile=on: {other} excludes XLA; leave one of them out")
     if jit_compile == "auto":
         jit_compile = "on" if on_gpu and not config.deterministic else "off"
         reasons[1] = "a GPU is used" if on_gpu else "oneDNN's convolutions are faster on a CPU"

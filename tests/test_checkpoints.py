@@ -39,6 +39,19 @@ def test_a_restored_run_goes_on_bit_for_bit(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+def test_where_no_checkpoint_is_sound_it_is_said_and_nothing_begun_anew(tmp_path):
+    gan = make()
+    checkpoints = Checkpoints(tmp_path, gan)
+    assert checkpoints.restore() == 0
+    for _ in range(2):
+        run(gan, 1)
+        checkpoints.save()
+    for path in tmp_path.glob("*.index"):
+        path.write_bytes(b"")
+    with pytest.raises(DamagedFile, match=r"no checkpoint is sound; that of step 1: step-1\.index was cut or altered"):
+        checkpoints.restore()
+
+
 def test_only_the_last_few_are_kept(tmp_path):
     gan = make()
     checkpoints = Checkpoints(tmp_path, gan, keep=2)

@@ -263,14 +263,14 @@ def test_figures_are_quoted_of_this_very_generator_alone(run_dir, tmp_path):
     metrics = {"dataset": "mnist", "generator_sha256": folder.sha256(last), "frechet_distance": 12.25}
     (tmp_path / "metrics.json").write_text(json.dumps(metrics))
     assert '"frechet_distance": 12.25' in quality(build.describe(last, generator, config))
-    measure_it = f"Not measured before the export; `python -m keras_dcgan.evaluate --run_dir={tmp_path} --which="
+    measure_it = "Not measured before the export; `python -m keras_dcgan.evaluate --run_dir=RUN_DIR --which="
     assert quality(build.describe(best, generator, config)).startswith(f"{measure_it}best`")
     fashion = dataclasses.replace(config, dataset="fashion_mnist")  # the run's; it was measured against digits
     assert quality(build.describe(last, generator, fashion)).startswith(f"{measure_it}last`")
     for older in ({"frechet_distance": 1.0}, []):
         (tmp_path / "metrics.json").write_text(json.dumps(older))
         assert build.describe(last, generator, config)["metrics"] is None
-    assert f"--generator={last} --dataset=NAME" in quality(build.describe(last, generator, None))
+    assert "--generator=generator.keras --dataset=NAME" in quality(build.describe(last, generator, None))
 
 
 def test_what_ships_names_a_folder_of_pictures_without_its_path(run_dir, tmp_path):
@@ -280,9 +280,13 @@ def test_what_ships_names_a_folder_of_pictures_without_its_path(run_dir, tmp_pat
     metrics = {"dataset": config.dataset, "generator": str(generator), "generator_sha256": folder.sha256(generator)}
     (tmp_path / "metrics.json").write_text(json.dumps(metrics))
     record = build.describe(generator, build.load(generator), config)
-    assert record["model"]["trained_on"] == "Holiday 7"
-    told = "\n".join(card._training(record["config"])) + quality(record)
-    assert "named `Holiday 7`" in told and "/home/anna" not in told and str(tmp_path) not in told
+    assert record["model"]["trained_on"] == record["config"]["dataset"] == "pictures in Holiday 7"
+    assert record["metrics"] == {"generator_sha256": folder.sha256(generator)}
+    for told in (json.dumps(record), "\n".join(card._training(record["config"])), quality(record)):
+        assert "/home/anna" not in told and str(tmp_path) not in told
+    (tmp_path / "metrics.json").unlink()
+    unmeasured = build.describe(generator, build.load(generator), config)
+    assert str(tmp_path) not in json.dumps(unmeasured) + quality(unmeasured)
 
 
 @pytest.mark.parametrize("content", [b"{'a': 1}", b"\xff", b"[" * 100_000, b""])

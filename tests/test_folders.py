@@ -194,6 +194,16 @@ def test_a_resumed_run_gives_the_same_weights_and_a_changed_folder_is_refused(mi
     for a, b in zip(weights(tmp_path / "whole"), weights(tmp_path / "cached"), strict=True):
         np.testing.assert_array_equal(a, b)
 
+    report = (tmp_path / "parts" / "dataset.json").read_bytes()
+    away = [path.rename(path.with_suffix(".away")) for path in sorted((mixed / "more").glob("*.png"))]
+    for path in away:  # as many bad ones as are not borne
+        path.with_suffix(".png").write_bytes(b"")
+    with pytest.raises(SettingError, match="cannot be used"):
+        training.train(dataclasses.replace(config, max_bad_share=0.1), tmp_path / "parts", resume=True)
+    assert (tmp_path / "parts" / "dataset.json").read_bytes() == report  # or the run could never go on
+    for path in away:
+        path.rename(path.with_suffix(".png"))
+
     (mixed / "gif" / "palette.gif").unlink()
     with pytest.raises(SettingError, match=r"--resume: .*mixed does not hold .* \(37 then, 36 now\)"):
         training.train(config, tmp_path / "parts", resume=True)

@@ -262,6 +262,16 @@ def test_recomputed_statistics_are_those_of_the_averages_own_activations():
         np.testing.assert_array_equal(a, b.numpy())
 
 
+def test_a_second_compile_has_an_average_of_its_own():
+    gan = small_gan(ema_half_life=100.0)
+    gan.refresh_averaged()
+    gan.compile(adam(), adam(), ema_half_life=50.0)
+    assert [weight.path for weight in gan.weights].count("dcgan/r1") == 1
+    before = gan.averaged.get_layer("gbn1").moving_mean.numpy()
+    gan.refresh_averaged()
+    assert np.any(gan.averaged.get_layer("gbn1").moving_mean.numpy() != before)
+
+
 def test_latents_are_a_function_of_seed_and_step(monkeypatch):
     def drawn(seed: int, step: int) -> np.ndarray:
         gan = DCGAN(build_generator(2, 16, 1, 5), build_discriminator(2, 16, 1), seed=seed)

@@ -111,6 +111,7 @@ def test_an_interrupted_writing_goes_on(tmp_path, colours, monkeypatch):
     with pytest.raises(ValueError, match="holds something else"):
         shards.write_shards(colours[1:], tmp_path, {}, "Writing")
     (tmp_path / ".images-00001.x.npy").write_bytes(b"left by kill -9")
+    (tmp_path / ".plan.tmp-abcdefgh.json").write_bytes(b"this too")
     shards.write_shards(colours, tmp_path, {}, "Writing")
     assert written == ["images-00000.npy", "images-00001.npy", "images-00001.npy", "images-00002.npy"]
     np.testing.assert_array_equal(shards.open_shards(tmp_path)[0][:], colours)

@@ -15,6 +15,20 @@ def generator(tmp_path_factory):
     return path
 
 
+def test_many_pictures_are_drawn_in_parts_and_a_grid_has_its_limit(tmp_path, monkeypatch):
+    generator = build_generator(2, 16, 1, 5)
+    latents = runs.draw_latents(7, 5, seed=0)
+    sample.write_pictures(f"{tmp_path}/whole/", generator, latents)
+    monkeypatch.setattr(sample, "IN_MEMORY", 3)
+    sample.write_pictures(f"{tmp_path}/parts/", generator, latents)
+    for i in range(7):
+        whole, part = (cv2.imread(str(tmp_path / name / f"{i:06d}.png")).astype(int) for name in ("whole", "parts"))
+        assert np.abs(whole - part).max() <= 1  # the sum's order depends on the batch
+    monkeypatch.setattr(sample, "LARGEST_GRID", 6)
+    with pytest.raises(ValueError, match="--count=7: a grid holds 6 at most"):
+        sample.write_pictures(str(tmp_path / "grid.png"), generator, latents)
+
+
 def test_the_same_seed_gives_the_same_picture(command, generator, tmp_path):
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
         done = command(

@@ -140,6 +140,15 @@ def test_a_run_that_breaks_in_its_last_steps_leaves_the_last_sound_generator(tmp
     assert np.isfinite(runs.load_generator(tmp_path)(runs.draw_latents(4, 100, 0))).all()
 
 
+def test_xla_is_refused_beside_what_excludes_it():
+    wants = dataclasses.replace(CONFIG, jit_compile="on", deterministic=True)
+    with pytest.raises(config.SettingError, match="--jit_compile=on: --deterministic, on a GPU, excludes XLA"):
+        training.resolve(wants, on_gpu=True)
+    assert training.resolve(wants, on_gpu=False).jit_compile == "on"
+    with pytest.raises(config.SettingError, match="--distribute=mirrored excludes XLA"):
+        training.resolve(dataclasses.replace(wants, distribute="mirrored"), on_gpu=False)
+
+
 def test_a_resumed_run_keeps_its_new_length_and_cannot_become_shorter(tmp_path):
     training.train(CONFIG, tmp_path)
     longer = dataclasses.replace(CONFIG, steps=8, steps_per_execution=2)
