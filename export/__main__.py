@@ -62,7 +62,7 @@ def main() -> None:
         else:
             source = build.find_generator(given.run_dir, given.which) if given.run_dir else Path(given.generator)
             chosen = [name for name in FORMATS if name in formats]
-            wrong = build.export(source, Path(given.out), chosen, given.samples)
+            wrong = build.export(source, Path(given.out), chosen, given.samples, cli.check_interrupted)
     except ValueError as error:
         raise cli.UserError(str(error)) from error
     except build.ExportFailed as error:

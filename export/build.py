@@ -8,6 +8,7 @@ import json
 import platform
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,9 @@ def find_generator(run_dir: str | Path, which: str | None) -> Path:
     return path
 
 
-def export(source: Path, out: Path, formats: list[str], samples: int) -> list[str]:
+def export(
+    source: Path, out: Path, formats: list[str], samples: int, before_replacing: Callable[[], None] = lambda: None
+) -> list[str]:
     """Exports a `.keras` file into the folder `out`, and returns what was wrong with files, which are left out.
 
     Args:
@@ -59,6 +62,7 @@ def export(source: Path, out: Path, formats: list[str], samples: int) -> list[st
       out: the folder, which is replaced in one step.
       formats: keys of `verify.LIMITS`.
       samples: pictures for the Fréchet distances; 0: they are not measured.
+      before_replacing: called when all is written but `out` is still as it was; what it raises leaves it so.
 
     Raises ValueError where there is no generator or `out` cannot be taken, and ExportFailed where no file passed;
     `out` is then as it was.
@@ -91,6 +95,7 @@ def export(source: Path, out: Path, formats: list[str], samples: int) -> list[st
         (work / card.README).write_text(card.render(record, folder.checksums(work)), encoding="utf-8")
         record["sha256"] = folder.checksums(work)
         (work / folder.RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        before_replacing()
     print(verify.table(rows))
     if "frechet" in record:
         print(card.describe_frechet(record["frechet"]))

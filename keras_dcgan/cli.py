@@ -5,8 +5,10 @@ Exit codes: 0 done, 1 a fault of the machine or of the program, 2 a user's mista
 
 import dataclasses
 import os
+import signal
 import sys
 import textwrap
+import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from typing import Any
 from absl import app, flags, logging
 
 from keras_dcgan.config import PRESETS, TrainConfig, describe_limits
+
+_interrupted: list[int] = []  # Ctrl-C, as often as it came
 
 
 class UserError(Exception):
@@ -94,16 +98,33 @@ def run(main: Callable[[], None], usage: str, own_flags: Sequence[str], with_con
     def guarded(_: Sequence[str]) -> None:
         logging.set_verbosity(logging.INFO)
         logging.get_absl_handler().setFormatter(None)  # people read this: no file names and line numbers
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _interrupt)
         try:
             main()
-        except UserError as error:
-            _fail(str(error), 2)
-        except (Fault, OSError, FloatingPointError) as error:
-            _fail(str(error), 1)
         except KeyboardInterrupt:
             _fail("interrupted", 130)
+        except Exception as error:
+            if _interrupted:  # a library that is interrupted while it is imported fails in its own way
+                _fail("interrupted", 130)
+            if isinstance(error, UserError):
+                _fail(str(error), 2)
+            if isinstance(error, (Fault, OSError, FloatingPointError)):
+                _fail(str(error), 1)
+            raise
 
     app.run(guarded, flags_parser=parse)
+
+
+def check_interrupted() -> None:
+    """Raises KeyboardInterrupt after a Ctrl-C, also after one that a library has swallowed."""
+    if _interrupted:
+        raise KeyboardInterrupt
+
+
+def _interrupt(number: int, frame: types.FrameType | None) -> None:
+    _interrupted.append(number)
+    signal.default_int_handler(number, frame)
 
 
 def _fail(message: str, code: int) -> None:
