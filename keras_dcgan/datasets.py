@@ -10,7 +10,6 @@ from absl import logging
 from keras_dcgan import downloads
 from keras_dcgan.idx import idx_sha256, read_idx, write_idx
 
-PARTS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
 Arrays = dict[str, np.ndarray]
 
 # SHA-256 of each part as an uncompressed IDX file; of MNIST and Fashion-MNIST these are the published files.

@@ -46,21 +46,19 @@ class Extractor:
         self.is_classifier = len(network.outputs) == 2
         self._run = tf.function(lambda x: network(x, training=False))
 
-    def __call__(self, images: np.ndarray, progress: Callable[[int], None] | None = None) -> np.ndarray:
+    def __call__(self, images: np.ndarray) -> np.ndarray:
         """Features float32 [N, D] of uint8 [N, H, W, C] of any size, N > 0, C being 1 or 3.
 
-        `progress` is told the number of images done. Raises ValueError for images of another kind.
+        Raises ValueError for images of another kind.
         """
-        return self._outputs(images, progress)[0]
+        return self._outputs(images)[0]
 
-    def features_and_classes(
-        self, images: np.ndarray, progress: Callable[[int], None] | None = None
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    def features_and_classes(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Features as above, and the predicted classes int [N], or None where the network does not classify."""
-        outputs = self._outputs(images, progress)
+        outputs = self._outputs(images)
         return outputs[0], outputs[1].argmax(axis=1) if self.is_classifier else None
 
-    def _outputs(self, images: np.ndarray, progress: Callable[[int], None] | None) -> list[np.ndarray]:
+    def _outputs(self, images: np.ndarray) -> list[np.ndarray]:
         if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3) or not len(images):
             raise ValueError(
                 f"images: {images.dtype} {list(images.shape)}; must be uint8 [N, H, W, C], C 1 or 3, N > 0"
@@ -72,8 +70,6 @@ class Extractor:
             outputs = self._run(self.prepare(np.pad(batch, padding)))
             outputs = outputs if self.is_classifier else [outputs]
             collected.append([output.numpy()[: len(batch)] for output in outputs])
-            if progress:
-                progress(start + len(batch))
         return [np.concatenate(parts) for parts in zip(*collected, strict=True)]
 
 

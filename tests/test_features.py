@@ -50,12 +50,6 @@ def test_features_do_not_depend_on_the_precision_of_training(load, digits):
     np.testing.assert_array_equal(found, expected)
 
 
-def test_progress_is_told_of_every_image(digits):
-    told = []
-    features.Extractor("test", features.to_classifier_input, features.build_classifier(), 16)(digits, told.append)
-    assert told == [16, 32, 40]
-
-
 @pytest.mark.parametrize(
     "images", [np.zeros((0, 28, 28, 1), np.uint8), np.zeros((2, 28, 28, 1)), np.zeros((2, 28, 28), np.uint8)]
 )
