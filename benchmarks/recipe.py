@@ -34,11 +34,11 @@ ROWS: dict[str, dict[str, Any]] = {
     "rates_4e-4": {"generator_learning_rate": 4e-4, "discriminator_learning_rate": 4e-4},
     "rates_16e-4": {"generator_learning_rate": 1.6e-3, "discriminator_learning_rate": 1.6e-3},
     "beta_2_0.999": {"beta_2": 0.999},
-    "no_decay": {"decay_fraction": 0.0},
+    "decay": {"decay_fraction": 0.5},
     "float32": {"precision": "float32"},
     "three_channels": {"channels": 3},
     "seed_recipe": {
-        "channels": 3, "r1_weight": 0.0, "decay_fraction": 0.0, "ema_half_life": 0.0, "beta_2": 0.999,
+        "channels": 3, "r1_weight": 0.0, "ema_half_life": 0.0, "beta_2": 0.999,
         "shuffle": "once", "precision": "float32",
         "generator_learning_rate": 2e-4, "discriminator_learning_rate": 2e-4,
     },

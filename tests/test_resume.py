@@ -66,8 +66,7 @@ def test_a_resumed_run_keeps_its_own_settings(tmp_path):
 @pytest.mark.parametrize(
     "given",
     [
-        {"width": 4}, {"seed": 1}, {"dataset": "cifar10"}, {"r1_weight": 2.0}, {"steps": 30}, {"epochs": 1},
-        {"jit_compile": "on"},
+        {"width": 4}, {"seed": 1}, {"dataset": "cifar10"}, {"r1_weight": 2.0}, {"jit_compile": "on"},
     ],
 )  # fmt: skip
 def test_a_setting_that_would_change_the_results_is_refused_by_name(tmp_path, given):
@@ -90,9 +89,16 @@ def test_another_preset_and_an_empty_folder_are_refused(tmp_path):
         runs.check_resume(tmp_path, "tutorial", {})
 
 
-def test_a_run_without_decay_can_be_made_longer(tmp_path):
-    runs.begin(tmp_path, from_preset("tutorial", {"width": 2}), "CPU")
+def test_a_run_can_be_made_longer(tmp_path):
+    begun(tmp_path)
     assert runs.check_resume(tmp_path, "auto", {"epochs": 3}).epochs == 3
     assert runs.check_resume(tmp_path, "auto", {"steps": 3000}).steps == 3000
-    runs.go_on(tmp_path, runs.check_resume(tmp_path, "auto", {"steps": 3000}))
-    assert runs.check_resume(tmp_path, "auto", {"epochs": 1}).steps == 0
+    runs.go_on(tmp_path, runs.check_resume(tmp_path, "auto", {"epochs": 3}))
+    assert runs.check_resume(tmp_path, "auto", {}).steps == 0
+
+
+@pytest.mark.parametrize("given", [{"steps": 30}, {"epochs": 1}])
+def test_a_run_whose_learning_rates_fall_with_its_length_keeps_it(tmp_path, given):
+    runs.begin(tmp_path, from_preset("quick", {"width": 2, "steps": 20, "decay_fraction": 0.5}), "CPU")
+    with pytest.raises(ValueError, match=f"--{next(iter(given))}=.*learning rates fall.*begin a new run"):
+        runs.check_resume(tmp_path, "auto", given)

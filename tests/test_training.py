@@ -17,7 +17,7 @@ CONFIG = config.from_preset(
     {
         "width": 2, "image_size": 16, "batch_size": 4, "sample_count": 4, "steps": 6, "checkpoint_every": 2,
         "sample_every": 4, "log_every": 3, "measure_every": 4, "measure_samples": 16, "precision": "float32",
-        "decay_fraction": 0.0, "r1_weight": 0.0,
+        "r1_weight": 0.0,
     },
 )  # fmt: skip
 
@@ -154,6 +154,10 @@ def test_a_resumed_run_keeps_its_new_length_and_cannot_become_shorter(tmp_path):
     longer = dataclasses.replace(CONFIG, steps=8, steps_per_execution=2)
     assert training.train(longer, tmp_path, resume=True).step == 8
     assert runs.check_resume(tmp_path, "auto", {}).steps == 8
+    at_once = training.train(dataclasses.replace(CONFIG, steps=8), tmp_path / "at once")
+    assert at_once.step == 8
+    for name in (runs.GENERATOR, runs.RAW_GENERATOR, "history.csv"):
+        assert soak.digest(tmp_path / name) == soak.digest(tmp_path / "at once" / name), name
     for steps, per_execution, message in ((6, 2, "--steps=6: .* is at step 8"), (12, 3, "divide the 4 steps")):
         changed = dataclasses.replace(longer, steps=steps, steps_per_execution=per_execution)
         with pytest.raises(config.SettingError, match=message):
