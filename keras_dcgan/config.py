@@ -177,7 +177,7 @@ def describe_limits(limits: Any) -> str:
     return f"{low} to below {limits['below']}" if "below" in limits else f"{low} to {limits.get('high', 'inf')}"
 
 
-# A recipe that is stable at every width, found by experiment: docs/recipe.md. The seed's own collapses below width 128.
+# A recipe that is stable at every width, found by experiment: docs/recipe.md. The seed's own collapses in a narrow GAN.
 STABLE = {
     "generator_learning_rate": 8e-4, "discriminator_learning_rate": 8e-4, "beta_2": 0.99,
     "r1_weight": 1.0, "r1_every": 4, "ema_half_life": 10_000.0, "shuffle": "epoch", "precision": "auto",

@@ -131,8 +131,8 @@ def write_metrics_figure(
         shares.plot(steps, values[name], marker=".", label=name)
     shares.set_ylim(bottom=0)
     shares.set_xlabel("step")
-    for axes in (distance, shares):
-        axes.legend(loc="upper right")
+    for axes, corner in ((distance, "upper right"), (shares, "lower right")):  # where the curves of a good run are not
+        axes.legend(loc=corner)
         axes.grid(alpha=0.3)
     with atomic_path(path, sync=False) as temporary:
         figure.savefig(temporary, dpi=100)
