@@ -122,7 +122,8 @@ def test_the_configuration_reaches_the_model(precision):
 
     keras.config.set_dtype_policy(precision)
     try:
-        config = from_preset("quick", {"width": 2, "image_size": 16, "precision": precision, "beta_1": 0.25})
+        overrides = {"width": 2, "image_size": 16, "precision": precision, "beta_1": 0.25, "decay_fraction": 0.5}
+        config = from_preset("quick", overrides)
         gan = training.build(config, total_steps=100, on_gpu=False)
     finally:
         keras.config.set_dtype_policy("float32")
