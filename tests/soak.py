@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 FLAGS = [
     "--preset=quick", "--width=2", "--image_size=16", "--batch_size=4", "--sample_count=4", "--steps=600",
     "--checkpoint_every=20", "--sample_every=50", "--measure_every=100", "--measure_samples=50", "--log_every=7",
-    "--precision=float32", "--deterministic",
+    "--decay_fraction=0.5", "--precision=float32", "--deterministic",
 ]  # fmt: skip
 
 
