@@ -3,14 +3,15 @@
 #              make export RUN_DIR=runs/fashion EXPORTED=fashion/
 # make web     serves a page that draws with them     make web EXPORTED=folder/
 # make test    runs the tests
-# All make .venv first where it is missing or its requirements have changed.
+# make lint    checks the style, the types and which room imports which
+# All make .venv first if it is missing or its requirements have changed.
 
 PYTHON ?= python3
 VENV ?= .venv
 FLAGS ?=
 RUN_DIR ?= runs/mnist
 EXPORTED ?= exported/
-# CUDA where an NVIDIA driver answers; force either with make REQUIREMENTS=requirements-cpu.txt (or requirements.txt).
+# CUDA if an NVIDIA driver answers; force either with make REQUIREMENTS=requirements-cpu.txt (or requirements.txt).
 REQUIREMENTS ?= $(if $(shell nvidia-smi -L 2>/dev/null),requirements.txt,requirements-cpu.txt)
 
 .PHONY: fit export web test lint clean
@@ -19,11 +20,11 @@ fit: $(VENV)/installed-$(REQUIREMENTS)
 	$(VENV)/bin/python -m keras_dcgan.fit $(FLAGS)
 
 export: $(VENV)/installed-requirements-export.txt
-	$(VENV)/bin/python -m export --run_dir=$(RUN_DIR) --out=$(EXPORTED) $(FLAGS)
+	$(VENV)/bin/python -m export --run_dir="$(RUN_DIR)" --out="$(EXPORTED)" $(FLAGS)
 
-# npm writes its stamp last, so an installation that was broken off runs again.
+# npm writes this file last, so an interrupted installation runs again.
 web: export/web/node_modules/.package-lock.json
-	$(PYTHON) export/web/serve.py --exported=$(EXPORTED) $(FLAGS)
+	$(PYTHON) export/web/serve.py --exported="$(EXPORTED)" $(FLAGS)
 
 export/web/node_modules/.package-lock.json: export/web/package-lock.json
 	cd export/web && npm ci --omit=dev
@@ -35,6 +36,7 @@ lint: $(VENV)/installed-requirements-dev.txt
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 
 # A copy of each requirements file marks what is installed.
 $(VENV)/installed-$(REQUIREMENTS): $(REQUIREMENTS) | $(VENV)/bin/pip

@@ -1,7 +1,7 @@
-"""One training step in a process of its own, run when it is told to: what `benchmarks.train_step` compares.
+"""One training step in a process of its own, run on demand: what `benchmarks.train_step` compares.
 
 The process reads lines from its standard input: `steps N` runs N steps, `peak` measures a matrix product. It answers
-each with one line of JSON on its standard output, after a first one that tells that it is ready.
+each with one line of JSON on its standard output, after a first one that says that it is ready.
 """
 
 import json
@@ -28,7 +28,7 @@ def serve(run: Callable[[int], None], peak: Callable[[], float], about: dict[str
 
 
 def answer(message: dict[str, Any]) -> None:
-    """Writes a line of JSON that the other side tells from a library's chatter by its mark."""
+    """Writes a line of JSON with a mark that no library's notes have."""
     print("@" + json.dumps(message), flush=True)
 
 
@@ -40,16 +40,18 @@ def main() -> None:
     import tensorflow as tf
 
     from benchmarks.flops import hlo_flops, step_flops
-    from keras_dcgan import datasets, pipeline, training
+    from keras_dcgan import pipeline
     from keras_dcgan.config import from_preset
+    from keras_dcgan.datasets import load_images
+    from keras_dcgan.training import loop, machine
 
     overrides = {key: settings[key] for key in ("width", "batch_size", "image_size", "channels", "precision")}
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     config = from_preset("quick" if settings["recipe"] == "stable" else "tutorial", overrides | {"steps": 100_000})
-    config = training.resolve(from_preset(config.preset, overrides | {"jit_compile": settings["jit_compile"]}), on_gpu)
+    config = machine.choose(from_preset(config.preset, overrides | {"jit_compile": settings["jit_compile"]}))
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(config.precision)
-    gan = training.build(config, 100_000, on_gpu)
+    gan = loop.build(config)
     if settings["kind"] == "keras_io":
         gan = keras_io(gan, config.jit_compile == "on")
     shape = (config.batch_size, config.image_size, config.image_size, config.channels)
@@ -58,7 +60,7 @@ def main() -> None:
         dataset = tf.data.Dataset.from_tensors(images).repeat()
     else:
         dataset = pipeline.make_dataset(
-            datasets.load_images(settings["data"]), config.batch_size, config.image_size, config.channels, first_step=0
+            load_images(settings["data"]), config.batch_size, config.image_size, config.channels, first_step=0
         )
     gan.make_train_function()
     iterator = iter(dataset)

@@ -3,9 +3,9 @@
   python -m benchmarks.input_pipeline --json=pipeline.json --figure=pipeline.png
   python -m benchmarks.input_pipeline --rows=folder,cache --dataset=photos/ --width=128
 
-Each row is measured in a process of its own, so that its peak memory is its own. "Looking" is the one look at every
-file before the first start; the first epoch reads files that the system does not hold in memory (as far as it lets go
-of them), the later ones files that it may. "Training" is the step alone, on one batch that is there.
+Each row is measured in a process of its own, so that its peak memory is its own. "Inspecting" is what happens to every
+file before the first start. The first epoch reads files that the system does not hold in memory (as far as it lets go
+of them), the later ones files that it may. "Training" is only the step, on one batch that is there.
 """
 
 import json
@@ -21,16 +21,16 @@ import numpy as np
 from absl import app, flags
 
 from keras_dcgan.config import TrainConfig, from_preset
-from keras_dcgan.files import atomic_path, write_text
+from keras_dcgan.tools.files import atomic_path, write_text
 
 FLAGS = flags.FLAGS
 ROWS = {
-    "tensorflow": "TensorFlow alone, nothing read",
+    "tensorflow": "only TensorFlow, nothing read",
     "mnist": "MNIST, in memory",
     "folder": "a folder of pictures",
     "cache": "the same with --cache_dir",
     "memory": "the same, decoded in memory",
-    "training": "the training step alone",
+    "training": "only the training step",
 }
 
 
@@ -69,7 +69,7 @@ def main(_) -> None:
 
 
 def start(row: str, folder: str, temporary: str) -> dict[str, float]:
-    """Measures a row in a process of its own, whose Keras home remembers no earlier look."""
+    """Measures a row in a process of its own, which remembers no earlier inspection."""
     names = ("width", "image_size", "channels", "batch_size", "seconds")
     command = [sys.executable, "-m", "benchmarks.input_pipeline", f"--one={row}", f"--dataset={folder}"]
     command += [f"--{name}={FLAGS[name].value}" for name in names] + [f"--cache_dir={temporary}/{row}"]
@@ -89,7 +89,8 @@ def measure(row: str, config: TrainConfig) -> dict[str, float]:
     """Images per second of a row, and the peak memory of this process in MB."""
     import dataclasses
 
-    from keras_dcgan import folders, inputs, pipeline
+    from keras_dcgan import pipeline
+    from keras_dcgan.datasets import folder, source
 
     figures: dict[str, float] = {}
     if row == "training":
@@ -100,14 +101,14 @@ def measure(row: str, config: TrainConfig) -> dict[str, float]:
         else:
             forget(Path(config.dataset))
             begin = time.monotonic()
-            scan = folders.scan(config.dataset, config.cache_dir)
-            figures["looking"] = len(scan.names) / (time.monotonic() - begin)
+            scan = folder.scan(config.dataset, config.cache_dir)
+            figures["inspecting"] = len(scan.names) / (time.monotonic() - begin)
             forget(Path(config.dataset))
             if row != "cache":
                 config = dataclasses.replace(config, cache_dir="")
-                folders.scan = lambda *_: scan  # type: ignore[assignment]
+                folder.scan = lambda *_: scan  # type: ignore[assignment]
         begin = time.monotonic()
-        data, _ = inputs.open_images(config)
+        data = source.open_data(config).images
         if row == "cache":
             figures["making the cache"] = len(data) / (time.monotonic() - begin)
             forget(Path(config.cache_dir))
@@ -137,12 +138,11 @@ def train(config: TrainConfig) -> float:
     import keras
     import tensorflow as tf
 
-    from keras_dcgan import training
+    from keras_dcgan.training import loop, machine
 
-    on_gpu = bool(tf.config.list_physical_devices("GPU"))
-    config = training.resolve(config, on_gpu)
+    config = machine.choose(config)
     keras.config.set_dtype_policy(config.precision)
-    gan = training.build(config, total_steps=10_000, on_gpu=on_gpu)
+    gan = loop.build(config)
     size = (config.batch_size, config.image_size, config.image_size, config.channels)
     batch = tf.random.uniform(size, -1, 1)
     steps = 8
@@ -182,7 +182,7 @@ def forget(folder: Path) -> None:
 
 def table(rows: dict[str, dict[str, float]]) -> str:
     """The figures as a Markdown table; speeds in images per second."""
-    columns = ["looking", "making the cache", "first epoch", "later epochs", "training", "peak memory, MB"]
+    columns = ["inspecting", "making the cache", "first epoch", "later epochs", "training", "peak memory, MB"]
     lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for row, figures in rows.items():
         cells = [f"{figures[column]:,.0f}" if column in figures else "" for column in columns]
@@ -198,7 +198,7 @@ def draw(path: str, rows: dict[str, dict[str, Any]]) -> None:
     axes = figure.subplots()
     bars = {
         f"{ROWS[row]}: {name}": found[name] for row, found in rows.items() for name in
-        ("looking", "making the cache", "first epoch", "later epochs") if name in found
+        ("inspecting", "making the cache", "first epoch", "later epochs") if name in found
     }  # fmt: skip
     axes.barh(list(bars), list(bars.values()))
     if "training" in rows:

@@ -3,8 +3,8 @@
   python -m benchmarks.overhead --preset=quick
   python -m benchmarks.overhead --preset=quick --width=64
 
-Each piece of work is done a few times between steps, by the callbacks that a run has, and is told in steps: how many
-would have fitted in its time.
+Each piece of work is done a few times between steps, by the callbacks that a run has, and is given in steps: how many
+would have fitted into its time.
 """
 
 import statistics
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from keras_dcgan.config import CHOICES_OF_DATASET
+from keras_dcgan.config import NAMED_DATASETS
 
 FLAGS = flags.FLAGS
 
@@ -23,7 +23,7 @@ def define_flags() -> None:
     """The flags of this program."""
     flags.DEFINE_enum("preset", "quick", ["tutorial", "quick", "full"], "settings of the run")
     flags.DEFINE_integer("width", 0, "filters beside the image; 0: the preset's", lower_bound=0)
-    flags.DEFINE_enum("dataset", "mnist", CHOICES_OF_DATASET, "what to train on")
+    flags.DEFINE_enum("dataset", "mnist", NAMED_DATASETS, "what to train on")
     flags.DEFINE_integer("steps", 10, "steps timed between two pieces of work", lower_bound=1)
     flags.DEFINE_integer("rounds", 3, "times that each piece of work is done, after once to warm up", lower_bound=1)
 
@@ -31,20 +31,22 @@ def define_flags() -> None:
 def main(_) -> None:
     """Measures and prints the table."""
     import keras
-    import tensorflow as tf
 
-    from keras_dcgan import callbacks, checkpoints, datasets, guards, pipeline, quality, training
+    from keras_dcgan import pipeline
     from keras_dcgan.config import from_preset
+    from keras_dcgan.datasets import source
+    from keras_dcgan.training import callbacks, checkpoints, guards, loop, machine, quality, watchers
 
     overrides = {"dataset": FLAGS.dataset} | ({"width": FLAGS.width} if FLAGS.width else {})
-    on_gpu = bool(tf.config.list_physical_devices("GPU"))
-    config = training.resolve(from_preset(FLAGS.preset, overrides), on_gpu)
+    config = machine.choose(from_preset(FLAGS.preset, overrides))
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(config.precision)
-    gan = training.build(config, 1_000_000, on_gpu)
-    data = datasets.load_images(config.dataset)
+    gan = loop.build(config)
+    data = source.open_data(config)
     iterator = iter(
-        pipeline.make_dataset(data, config.batch_size, config.image_size, config.channels, shuffle=True, first_step=0)
+        pipeline.make_dataset(
+            data.images, config.batch_size, config.image_size, config.channels, shuffle=True, first_step=0
+        )
     )
     gan.make_train_function()
 
@@ -55,16 +57,16 @@ def main(_) -> None:
 
     steps(3)
     with tempfile.TemporaryDirectory() as name:
-        saver = checkpoints.Checkpoints(Path(name) / "checkpoints", gan)
+        saver = checkpoints.Checkpoints(Path(name) / "checkpoints", gan, config)
         minutes = config.checkpoint_minutes
         saving = guards.Checkpointing(saver.save, 1, 10**9, lambda: None)  # at each call
         every: dict[type, tuple[str, int]] = {
-            callbacks.RunHistory: ("row of the history", config.log_every),
+            callbacks.LossHistory: ("row of the history", config.log_every),
             callbacks.SampleGrid: ("sample grid", config.sample_every),
             quality.SampleQuality: ("measurement", config.measure_every),
             guards.Checkpointing: ("checkpoint", config.checkpoint_every),
         }
-        watching = [w for w in [*training.watchers(config, Path(name), data, 0), saving] if type(w) in every]
+        watching = [w for w in [*watchers.make(config, Path(name), data), saving] if type(w) in every]
         for watcher in watching:
             watcher.set_model(gan)
             watcher.on_train_begin()

@@ -18,7 +18,7 @@ from typing import Any
 from absl import app, flags
 
 from keras_dcgan.config import from_preset
-from keras_dcgan.files import write_text
+from keras_dcgan.tools.files import write_text
 
 FLAGS = flags.FLAGS
 
@@ -34,10 +34,9 @@ ROWS: dict[str, dict[str, Any]] = {
     "rates_4e-4": {"generator_learning_rate": 4e-4, "discriminator_learning_rate": 4e-4},
     "rates_16e-4": {"generator_learning_rate": 1.6e-3, "discriminator_learning_rate": 1.6e-3},
     "beta_2_0.999": {"beta_2": 0.999},
-    "decay": {"decay_fraction": 0.5},
     "float32": {"precision": "float32"},
     "three_channels": {"channels": 3},
-    "seed_recipe": {
+    "tutorial_recipe": {
         "channels": 3, "r1_weight": 0.0, "ema_half_life": 0.0, "beta_2": 0.999,
         "shuffle": "once", "precision": "float32",
         "generator_learning_rate": 2e-4, "discriminator_learning_rate": 2e-4,
@@ -108,7 +107,10 @@ def run_name(run: dict[str, Any]) -> str:
 
 def run_one(out: Path, run: dict[str, Any]) -> None:
     """Trains one run and writes its `result.json`: the figures of each generator that the run has."""
-    from keras_dcgan import datasets, evaluate, networks, training
+    from keras_dcgan import networks
+    from keras_dcgan.datasets import source
+    from keras_dcgan.metrics import report
+    from keras_dcgan.training import loop
 
     overrides = {**ROWS[run["row"]], "seed": run["seed"], "width": run["width"], "dataset": run["dataset"]}
     if run["steps"]:
@@ -116,11 +118,11 @@ def run_one(out: Path, run: dict[str, Any]) -> None:
     if run["dataset"] == "cifar10":
         overrides["channels"] = 3
     config = from_preset("quick", {"sample_every": 0, "measure_every": 0, **overrides})
-    gan = training.train(config, out / run_name(run)).gan
-    data, labels = datasets.load_images(run["dataset"]), datasets.load_labels(run["dataset"])
+    gan = loop.train(config, out / run_name(run)).gan
+    data = source.open_data(config, with_labels=True)
 
     def measure(generator) -> dict[str, Any]:
-        return evaluate.evaluate(generator, run["dataset"], data, labels, FLAGS.samples, seed=0, with_picture=False)[0]
+        return report.evaluate(generator, data, FLAGS.samples, seed=0, with_picture=False)[0]
 
     averaged = gan.averaged is not gan.generator
     figures = {"averaged, recomputed": measure(gan.averaged)} if averaged else {}

@@ -27,23 +27,23 @@ def measured(mode: str, width: int, batch_size: int, steps: int) -> None:
     import numpy as np
     import tensorflow as tf
 
-    from keras_dcgan import cluster, distribution, pipeline, training
+    from keras_dcgan import pipeline
     from keras_dcgan.config import from_preset
+    from keras_dcgan.training import distribution, loop, machine
 
     if mode == "mirrored":
         two = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
-    strategy = distribution.make_strategy(mode)
-    own = cluster.member() if mode == "multiworker" else cluster.Member()
+    workers = distribution.join(mode)
     settings = {"width": width, "batch_size": batch_size, "precision": "float32", "distribute": mode}
-    config = training.resolve(from_preset("quick", settings), on_gpu=False)
-    gan = training.build(config, 1500, False, strategy)
+    config = machine.choose(from_preset("quick", settings))
+    gan = loop.build(config, workers)
     pictures = np.zeros((1000, 28, 28, 1), np.uint8)
-    data = pipeline.make_dataset(pictures, batch_size, channels=1, first_step=0, shard=(own.index, own.count))
+    data = pipeline.make_dataset(pictures, batch_size, channels=1, first_step=0, shard=(workers.index, workers.count))
     gan.fit(data, steps_per_epoch=4, verbose=0, shuffle=False)  # traces
     start = time.monotonic()
     gan.fit(data, steps_per_epoch=steps, verbose=0, shuffle=False)
-    if own.chief:
+    if workers.chief:
         print(f"| {mode} | {steps / (time.monotonic() - start):.2f} |", flush=True)
 
 
@@ -54,8 +54,8 @@ def measure() -> None:
         processes = []
         for index in range(2 if mode == "multiworker" else 1):
             task = {"type": "worker", "index": index}
-            told = {"cluster": {"worker": [f"127.0.0.1:{port}" for port in PORTS]}, "task": task}
-            environment = {**os.environ, "TF_CONFIG": json.dumps(told) if mode == "multiworker" else "{}"}
+            cluster = {"cluster": {"worker": [f"127.0.0.1:{port}" for port in PORTS]}, "task": task}
+            environment = {**os.environ, "TF_CONFIG": json.dumps(cluster) if mode == "multiworker" else "{}"}
             given = [f"--{name}={FLAGS[name].value}" for name in ("width", "batch_size", "steps")]
             command = [sys.executable, "-m", "benchmarks.scaling", f"--one={mode}", *given]
             processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from keras_dcgan.files import write_text
+from keras_dcgan.tools.files import write_text
 
 FLAGS = flags.FLAGS
 POLL = 0.005  # seconds

@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import app, flags
 
-from keras_dcgan.files import atomic_path, write_text
+from keras_dcgan.tools.files import atomic_path, write_text
 
 FLAGS = flags.FLAGS
 SETTLE = 0.3  # seconds between turns: threads of the last one spin for a while
@@ -29,7 +29,12 @@ def define_flags() -> None:
     flags.DEFINE_integer("batch_size", 64, "images per step")
     flags.DEFINE_integer("image_size", 64, "height and width")
     flags.DEFINE_integer("channels", 3, "1 or 3")
-    flags.DEFINE_enum("recipe", "seed", ["seed", "stable"], "the seed's step, or ours with R1 and the moving average")
+    flags.DEFINE_enum(
+        "recipe",
+        "tutorial",
+        ["tutorial", "stable"],
+        "the MXNet tutorial's step, or ours with R1 and the moving average",
+    )
     flags.DEFINE_string("data", "repeat", "one batch, repeated, or the name of a data set through the pipeline")
     flags.DEFINE_list("precisions", ["float32", "mixed_bfloat16"], "dtype policies of our step")
     flags.DEFINE_list("jit_compile", ["auto"], "XLA modes of our step: auto, on, off")

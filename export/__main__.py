@@ -1,76 +1,96 @@
-"""python -m export: a run folder in, SavedModel and `.tflite` files out, each checked before it is announced."""
+"""python -m export: writes a run's generator as SavedModel and `.tflite` files, and checks each of them."""
 
+import importlib.util
 from pathlib import Path
 
 from absl import flags
 
-from keras_dcgan import cli
+from keras_dcgan import cli, runs
+from keras_dcgan.tools import terminal
+
+from . import verify
 
 USAGE = """
 Writes a trained generator as a SavedModel and as .tflite files for phones, browsers and small computers, with a
-model card, a contact sheet and checksums. Each file is run and compared with Keras; one that fails is removed, and
-the exit code is then 1. Draw from a file with python -m export.sampler.
+model card, a contact sheet and checksums. It runs each file, compares it with Keras and removes a file that fails; the
+exit code is then 1. python -m export.sampler draws from a file.
 
   python -m export --run_dir=runs/mnist --out=exported/
   python -m export --run_dir=runs/mnist --out=exported/ --formats=float32,int8
   python -m export --verify_only --out=exported/
 """
-FORMATS = ["saved_model", "float32", "float16", "int8", "int8-full"]
+PACKAGES = {"ai_edge_litert": "ai-edge-litert", "ai_edge_quantizer": "ai-edge-quantizer"}
+FEWEST_SAMPLES = 200  # a Fréchet distance of fewer is mostly noise
 
 
-def define_flags() -> None:
+def define_flags(given: cli.Given) -> None:
     """The flags of this command."""
-    flags.DEFINE_string("run_dir", None, "run folder that holds the generator")
-    flags.DEFINE_string("generator", None, "a .keras file, instead of --run_dir")
-    flags.DEFINE_enum(
-        "which", None, ["last", "best", "raw"],
-        "the generator of a run folder: 'last': at the run's end; 'best': of the smallest Fréchet distance in the "
-        "run, taken where there is one; 'raw': without the moving average",
+    cli.define_generator(given, default="best if the run has one, else last")
+    cli.define_path(given, "out", "the folder to write; it replaces an earlier export there")
+    flags.DEFINE_string(
+        "formats", ",".join(verify.FILES), "what to write, separated by commas", flag_values=given
     )  # fmt: skip
-    flags.DEFINE_string("out", None, "the folder to write; an export that is there already is replaced as a whole")
-    flags.DEFINE_string("formats", ",".join(FORMATS), "what to write, separated by commas")
     flags.DEFINE_integer(
-        "samples", 2000, "pictures for the Fréchet distance of each file; 0: not measured", lower_bound=0
+        "samples", 2000, "pictures for the Fréchet distance of each file; 0: do not measure it", lower_bound=0,
+        flag_values=given,
+    )  # fmt: skip
+    flags.DEFINE_boolean(
+        "verify_only", False, "check the files in --out again: their checksums and all measurements", flag_values=given
     )
-    flags.DEFINE_boolean("verify_only", False, "check the files of --out again: checksums and all measurements")
 
 
-def main() -> None:
-    """The command."""
-    given = flags.FLAGS
+def main(given: cli.Given) -> None:
+    """Exports a generator, or checks an export again."""
     if not given.out:
-        raise cli.UserError("--out=FOLDER: where the files go")
-    formats = given.formats.split(",")
-    if unknown := [name for name in formats if name not in FORMATS]:
-        raise cli.UserError(f"--formats={unknown[0]}: must be of {', '.join(FORMATS)}")
+        raise cli.UserError("give --out=FOLDER, the folder of the exported files")
     if given.verify_only:
-        for name in ("run_dir", "generator", "which", "formats", "samples"):
-            if given[name].present:
-                raise cli.UserError(f"--{name}: does not go with --verify_only, which checks what lies in --out")
-    elif (given.run_dir is None) == (given.generator is None):
-        raise cli.UserError("give either --run_dir=FOLDER or --generator=FILE.keras")
-    if given.which and given.generator:
-        raise cli.UserError("--which: goes with --run_dir, not with --generator")
-    if given.samples and given.samples < 200:
-        raise cli.UserError(f"--samples={given.samples}: must be 0 or at least 200; fewer tell nothing")
+        _refuse_other_flags(given)
+        _fail_with(verify.check_again(Path(given.out)))
+        return
+    formats = given.formats.split(",")
+    if unknown := [name for name in formats if name not in verify.FILES]:
+        raise cli.UserError(f"--formats={unknown[0]}: must be among {', '.join(verify.FILES)}")
+    if 0 < given.samples < FEWEST_SAMPLES:
+        raise cli.UserError(f"--samples={given.samples}: must be 0 or at least {FEWEST_SAMPLES}")
+    source = cli.generator_file(given, default=_default(given.run_dir))
+    if missing := [name for module, name in PACKAGES.items() if importlib.util.find_spec(module) is None]:
+        raise cli.UserError(f"the export needs {' and '.join(missing)}; run: pip install {' '.join(missing)}")
 
-    from export import build
+    _import_tensorflow()
+    from . import build
 
-    try:
-        if given.verify_only:
-            wrong = build.check_again(Path(given.out))
-        else:
-            source = build.find_generator(given.run_dir, given.which) if given.run_dir else Path(given.generator)
-            chosen = [name for name in FORMATS if name in formats]
-            wrong = build.export(source, Path(given.out), chosen, given.samples, cli.check_interrupted)
-    except ValueError as error:
-        raise cli.UserError(str(error)) from error
-    except build.ExportFailed as error:
-        raise cli.Fault(str(error)) from error
-    if wrong:
-        raise cli.Fault("; ".join(wrong))
+    _fail_with(build.export(source, Path(given.out), [name for name in verify.FILES if name in formats], given.samples))
+
+
+def _default(run_dir: str | None) -> str:
+    """The generator of a run folder that is exported unless --which names another."""
+    return "best" if run_dir and (Path(run_dir) / runs.GENERATORS["best"]).is_file() else "last"
+
+
+def _refuse_other_flags(given: cli.Given) -> None:
+    for name in ("run_dir", "which", "generator", "formats", "samples"):
+        if given[name].present:
+            raise cli.UserError(f"--{name}: does not go with --verify_only, which checks the files in --out")
+
+
+def _import_tensorflow() -> None:
+    """Imports TensorFlow for the CPU alone: GPUs round convolutions to TF32, further than a file may be from Keras."""
+    terminal.import_tensorflow()
+    import tensorflow as tf
+
+    with terminal.quiet():  # looking for GPUs prints notes
+        tf.config.set_visible_devices([], "GPU")
+
+
+def _fail_with(problems: list[str]) -> None:
+    if problems:
+        raise cli.Fault("; ".join(problems))
+
+
+def command() -> None:
+    """The command line."""
+    cli.run(main, define_flags, USAGE)
 
 
 if __name__ == "__main__":
-    define_flags()
-    cli.run(main, USAGE, ["run_dir", "generator", "which", "out", "formats", "samples", "verify_only"])
+    command()

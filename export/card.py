@@ -3,23 +3,20 @@
 import json
 from typing import Any
 
-from export import tflite, verify
 from keras_dcgan import runs
+from keras_dcgan.config import setting_names
+
+from . import verify
 
 README = "README.md"
-DATA = {  # what a generator was trained on: its source, and on which terms
+DATA = {  # data set -> its source and its licence
     "mnist": ("MNIST, 70,000 handwritten digits (LeCun, Cortes and Burges)", "CC BY-SA 3.0"),
     "fashion_mnist": ("Fashion-MNIST, 70,000 pictures of clothes (Zalando Research)", "MIT"),
     "cifar10": (
         "CIFAR-10, 60,000 small photographs (Krizhevsky 2009)",
-        "none stated by its authors, who ask to be cited",
+        "its authors state none and ask to be cited",
     ),
 }
-RECIPE = [
-    "preset", "width", "image_size", "channels", "latent_dim", "batch_size", "epochs", "steps",
-    "generator_learning_rate", "discriminator_learning_rate", "beta_1", "beta_2", "decay_fraction", "r1_weight",
-    "r1_every", "ema_half_life", "precision", "seed",
-]  # fmt: skip
 
 CALLS = """## How to call it
 
@@ -27,10 +24,10 @@ Signatures, all of batch 1:
 
 - `generate`: latents float32 [1, {latent_dim}] from N(0, 1) -> images float32 {shape} in [-1, 1]
 - `sample`: seed int32 [2], a seed and the number of the picture -> picture uint8 {shape}
-- `latents`: seed int32 [2] -> latents float32 [1, {latent_dim}], those that `sample` draws from, for walking from one
-  picture to another
+- `latents`: seed int32 [2] -> latents float32 [1, {latent_dim}], from which `sample` draws; with them a program can
+  walk from one picture to another
 
-Python, with numpy and ai-edge-litert alone (`python -m export.sampler {file} --out=grid.png` does it too):
+Python, with numpy and ai-edge-litert only (as `python -m export.sampler {file} --out=grid.png` does):
 
 ```python
 import numpy as np
@@ -49,7 +46,7 @@ inputs[0].writeInt(intArrayOf(7, 0))
 val picture: ByteArray = model.run(inputs, "sample")[0].readInt8()  // {values} bytes, 0 ... 255 each
 ```
 
-Swift (the package `LiteRT`), where signatures go by number: 0 `generate`, 1 `latents`, 2 `sample`:
+Swift (the package `LiteRT`), which numbers the signatures: 0 `generate`, 1 `latents`, 2 `sample`:
 
 ```swift
 let options = try Options()
@@ -69,16 +66,16 @@ const outputs = await model.run('sample', {{seed: new Tensor(new Int32Array([7, 
 const picture = await outputs.picture.data(); // {values} values
 ```
 
-The Kotlin and Swift lines follow the packages' own sources and were not run on a device; docs/mobile.md in the source
-says more. What is known of a file is inside it too: `unzip -p {file} metadata.json`.
+The Kotlin and Swift lines follow the packages' public sources; we did not compile or run them. docs/mobile.md and
+examples/ in the source hold more. Each file carries its own description: `unzip -p {file} metadata.json`.
 """
 
 
 def render(record: dict[str, Any], checksums: dict[str, str]) -> str:
-    """The card as Markdown, from an export's record and the SHA-256 by path of what lies beside the card."""
+    """The card as Markdown, from an export's record and the SHA-256 of the files beside it, by path."""
     model, config, files = record["model"], record["config"], record["files"]
     size, channels = model["image_size"], model["channels"]
-    kinds = {row["kind"]: row["file"] for row in files if row["kind"] in tflite.FILES}
+    kinds = {row["kind"]: row["file"] for row in files if row["kind"] != verify.SAVED_MODEL}
     lines = [
         f"# A DCGAN generator{' of ' + model['trained_on'] if model['trained_on'] else ''}",
         "",
@@ -100,10 +97,10 @@ def render(record: dict[str, Any], checksums: dict[str, str]) -> str:
         "",
         verify.table(files, markdown=True),
         "",
-        "`max diff` and `mean diff` are against Keras on a CPU, for images in [-1, 1]; `sample levels` is how far "
-        "`sample` is from `generate` on numpy's random numbers, in grey levels; `XNNPACK` tells how many operators of "
-        "`generate` run in it. The times are the fastest of up to 50 calls on the machine that exported, `peak MB` is "
-        "a Python process that runs `generate` and `sample`.",
+        "`max diff` and `mean diff`: the difference from Keras on a CPU, for images in [-1, 1]. `sample levels`: the "
+        "largest difference between `sample` and `generate` on numpy's random numbers, in grey levels. `XNNPACK`: how "
+        "many operators of `generate` run in it. `ms`: the fastest of up to 50 calls on the machine that exported. "
+        "`peak MB`: the memory of a Python process that runs `generate` and `sample`.",
         "",
     ]
     if kinds:
@@ -120,12 +117,12 @@ def render(record: dict[str, Any], checksums: dict[str, str]) -> str:
 
 def _training(config: dict[str, Any] | None) -> list[str]:
     if config is None:
-        return ["Not known: the generator came without its run's `config.json`."]
-    source, terms = DATA.get(config["dataset"], (config["dataset"], "not known here"))
+        return ["Not known: there was no `config.json` beside the generator."]
+    source, terms = DATA.get(config["dataset"], (config["dataset"], "not known"))
     return [
         f"Data: {source}. Licence of the data: {terms}.",
         "",
-        "Recipe: " + ", ".join(f"{name} {config[name]}" for name in RECIPE if name in config) + ".",
+        "Recipe: " + ", ".join(f"{name} {config[name]}" for name in setting_names("recipe")) + ".",
     ]
 
 
@@ -134,7 +131,7 @@ def _quality(record: dict[str, Any]) -> list[str]:
         lines = ["This generator, by `python -m keras_dcgan.evaluate`:", ""]
         lines += ["```json", json.dumps(record["metrics"], indent=2), "```"]
     else:
-        lines = [f"Not measured before the export; `{_how_to_measure(record)}` does it."]
+        lines = [f"Not measured before the export. To measure it: `{_how_to_measure(record)}`."]
     if "frechet" in record:
         lines += ["", describe_frechet(record["frechet"]) + " The files' own distances are in the table."]
     return lines
@@ -149,7 +146,7 @@ def _how_to_measure(record: dict[str, Any]) -> str:
 
 
 def describe_frechet(measured: dict[str, Any]) -> str:
-    """A sentence on the distances that the files' own are to be compared with."""
+    """A sentence with the distances to compare the files' own with."""
     return (
         f"Fréchet distance by {measured['features']} features, {measured['samples']} samples: Keras "
         f"{measured['keras']:.2f}, real against real {measured['real']:.2f}; smaller is better."

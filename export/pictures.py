@@ -1,85 +1,80 @@
-"""What people look at to judge an export: the contact sheet, and what quantising costs in Fréchet distance."""
+"""How an export looks: the contact sheet for people, and what quantising costs in Fréchet distance."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import cv2
+import keras
 import numpy as np
+from absl import logging
+from ai_edge_litert.interpreter import Interpreter
 
-from keras_dcgan import images
+from keras_dcgan.config import TrainConfig
+from keras_dcgan.datasets.named import DatasetUnavailable, load_images
+from keras_dcgan.generators import draw_images, draw_latents
+from keras_dcgan.metrics.distances import frechet_distance
+from keras_dcgan.metrics.features import CHECKSUMS, load_extractor
+from keras_dcgan.metrics.report import make_reference
+from keras_dcgan.pipeline import to_uint8
+from keras_dcgan.tools import draw, terminal
 
-if TYPE_CHECKING:
-    import keras
-
-    from keras_dcgan.config import TrainConfig
-
+COLUMNS = 12  # pictures in a row of the contact sheet
 LABEL_WIDTH = 150  # pixels
-LATENTS_SEED = 11  # of the Fréchet distances; not the one of the contact sheet
+REALS_SEED, LATENTS_SEED = 0, 11  # of the Fréchet distances; other latents than those of the contact sheet
 
 
 def write_contact_sheet(path: Path, rows: dict[str, np.ndarray]) -> None:
-    """Draws a labelled row per source, the same latents below each other.
+    """Draws a labelled row for each source, the same latents below each other.
 
     Args:
       path: the image file.
-      rows: label -> images float32 [N, S, S, C] in [-1, 1].
+      rows: label -> images float32 [N, S, S, C] in [-1, 1], of which the first `COLUMNS` are drawn.
     """
     lines = []
-    for label, drawn in rows.items():
-        line = images.make_grid(images.to_uint8(drawn), columns=len(drawn))  # (S, N * S, C)
+    for label, images in rows.items():
+        line = draw.make_grid(to_uint8(images[:COLUMNS]), COLUMNS)  # (S, COLUMNS * S, C)
         line = np.repeat(line, 3, axis=-1) if line.shape[-1] == 1 else line
         name = np.full((line.shape[0], LABEL_WIDTH, 3), 255, np.uint8)
         middle = (6, line.shape[0] // 2 + 4)
         cv2.putText(name, label, middle, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
         lines += [np.concatenate([name, line], axis=1), np.full((2, LABEL_WIDTH + line.shape[1], 3), 255, np.uint8)]
-    images.write_image(path, np.concatenate(lines))
+    draw.write_image(path, np.concatenate(lines))
 
 
 def frechet_distances(
-    config: "TrainConfig", generator: "keras.Model", files: dict[str, Path], samples: int, tell: Callable[[str], None]
-) -> tuple[str, dict[str, float]] | None:
-    """The Fréchet distance to the data set of Keras's samples and of each file's, all from the same latents.
+    config: TrainConfig, generator: keras.Model, files: dict[str, Path], samples: int
+) -> dict[str, Any] | None:
+    """The Fréchet distances from the data set to Keras's samples and to each file's, all from the same latents.
 
     Args:
-      config: of the run; its data set must have a classifier of its own, or there is nothing to tell with.
+      config: of the run; its data set must have a classifier of its own, because other features are too coarse.
       generator: latents [N, Z] -> images.
       files: name -> `.tflite` file.
       samples: how many are drawn, and how many reals they are compared with.
-      tell: called with a line about what is going on.
 
     Returns:
-      The name of the features, and the distance by name, "keras" and "real" (real against other reals) among them;
-      None where the data set or its features cannot be had.
+      The name of the "features", the number of "samples", and distances: "real" (reals against other reals), "keras",
+      and one for each name in `files`. None, with a log line, if the data set or its features cannot be had.
     """
-    from keras_dcgan import datasets, features, metrics, quality, runs
-
-    if config.dataset not in features.CHECKSUMS:
-        tell(f"Fréchet distance: not measured, {config.dataset} has no classifier here")
+    if config.dataset not in CHECKSUMS:
+        logging.info("Fréchet distance: not measured, because %s has no classifier here", config.dataset)
         return None
     try:
-        data = datasets.load_images(config.dataset, config.data_dir or None)
-    except datasets.DatasetUnavailable as error:
-        tell(f"Fréchet distance: not measured. {str(error).splitlines()[0]}")
+        data = load_images(config.dataset, config.data_dir or None)
+    except DatasetUnavailable as error:
+        logging.info("Fréchet distance: not measured. %s", str(error).splitlines()[0])
         return None
-    extractor = features.load_extractor(config.dataset, cheap=True)
-    chosen = data[np.random.default_rng(0).permutation(len(data))[: 2 * samples]]
-    reals, others = np.array_split(extractor(quality.as_generated(chosen, config.image_size, config.channels)), 2)
-    found = {"real": metrics.frechet_distance(reals, others)}
-    latents = runs.draw_latents(samples, generator.input_shape[-1], LATENTS_SEED)
-    tell(f"Fréchet distance: drawing {samples} samples with Keras and each file")
-    drawn = images.to_uint8(generator.predict(latents, batch_size=100, verbose=0))
-    found["keras"] = metrics.frechet_distance(reals, extractor(drawn))
-    for name, file in files.items():
-        drawn = np.concatenate([images.to_uint8(picture) for picture in draw(file, latents)])
-        found[name] = metrics.frechet_distance(reals, extractor(drawn))
-    return extractor.name, found
-
-
-def draw(file: Path, latents: np.ndarray) -> Iterator[np.ndarray]:
-    """The images float32 [1, S, S, C] that a `.tflite` file gives for latents [N, Z], one after the other."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    generate = Interpreter(str(file), num_threads=2).get_signature_runner("generate")
-    for row in latents:
-        yield generate(latents=row[np.newaxis])["images"]
+    extractor = load_extractor(config.dataset, cheap=True)
+    reference = make_reference(extractor, data, config.image_size, config.channels, samples, REALS_SEED)
+    latents = draw_latents(samples, generator.input_shape[-1], LATENTS_SEED)
+    drawn = extractor(draw_images(generator, latents))
+    found = {"real": reference.floor, "keras": frechet_distance(reference.features, drawn)}
+    with terminal.progress("drawing for the Fréchet distance", len(files) * samples) as progress:
+        for name, file in files.items():
+            generate = Interpreter(str(file), num_threads=2).get_signature_runner("generate")
+            pictures = []
+            for row in latents:
+                pictures.append(to_uint8(generate(latents=row[np.newaxis])["images"]))
+                progress.update(1)
+            found[name] = frechet_distance(reference.features, extractor(np.concatenate(pictures)))
+    return {"features": extractor.name, "samples": samples, **found}

@@ -1,8 +1,8 @@
 """The random numbers inside the exported files: threefry2x32-20 and Box-Muller, in numpy and as a TensorFlow graph.
 
-Picture `index` of `seed` has the key (seed, index); block j of its latents is the generator's output for the counter
-(j, 0). A counter-based generator has no state, so any picture can be drawn alone, and it is made of additions,
-rotations and exclusive ors of 32-bit words, which every device does alike.
+Picture `index` of `seed` has the key (seed, index). Block j of its latents is the generator's output for the counter
+(j, 0). A counter-based generator has no state, so any picture can be drawn alone. It consists of additions, rotations
+and exclusive ors of 32-bit words, which give the same result on every device.
 
 Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
@@ -26,7 +26,7 @@ _UNIT = np.float32(2**-24)
 def threefry2x32(key: Words, counter: Words) -> Words:
     """Two uint32 arrays of random words for a key and a counter of two uint32 arrays each; shapes broadcast."""
     keys = (*key, np.uint32(PARITY) ^ key[0] ^ key[1])
-    with np.errstate(over="ignore"):  # arithmetic modulo 2^32 is meant, and numpy warns of it on scalars
+    with np.errstate(over="ignore"):  # the arithmetic is modulo 2^32; numpy warns of it on scalars
         x, y = counter[0] + keys[0], counter[1] + keys[1]
         for group in range(1, GROUPS + 1):
             for bits in ROTATIONS[(group - 1) % 2]:
@@ -37,7 +37,7 @@ def threefry2x32(key: Words, counter: Words) -> Words:
 
 
 def draw_latents(seed: int, indices: Sequence[int] | np.ndarray, latent_dim: int) -> np.ndarray:
-    """Latents float32 [len(indices), latent_dim] from N(0, 1), the ones that the exported files draw from.
+    """Latents float32 [len(indices), latent_dim] from N(0, 1), from which the exported files draw.
 
     Args:
       seed, indices: int32 values; negative ones are taken modulo 2^32.
@@ -47,7 +47,7 @@ def draw_latents(seed: int, indices: Sequence[int] | np.ndarray, latent_dim: int
     key = np.full((1, 1), seed, np.int64).astype(np.uint32), np.asarray(indices, np.int64).astype(np.uint32)[:, None]
     counter = np.arange(blocks, dtype=np.uint32), np.zeros(blocks, np.uint32)
     x, y = threefry2x32(key, counter)  # (N, blocks)
-    # 24 bits, because float32 holds no more; the radius avoids the logarithm of 0.
+    # 24 bits, because float32 holds no more; adding 1 avoids the logarithm of 0.
     radius = np.sqrt(np.float32(-2) * np.log(((x >> np.uint32(8)) + np.uint32(1)).astype(np.float32) * _UNIT))
     angle = (y >> np.uint32(8)).astype(np.float32) * (_UNIT * np.float32(2 * np.pi))
     return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)[:, :latent_dim]
@@ -56,8 +56,8 @@ def draw_latents(seed: int, indices: Sequence[int] | np.ndarray, latent_dim: int
 def threefry2x32_graph(key, counter):
     """`threefry2x32` on int32 tensors that hold the same bits, of operators that LiteRT has.
 
-    LiteRT has neither a left nor a logical right shift: a product by 2^k is the one, and an arithmetic shift whose
-    sign bits are taken off again is the other.
+    LiteRT has no left shift and no logical right shift. A product by 2^k replaces the first, and an arithmetic shift
+    without the copied sign bits the second.
     """
     import tensorflow as tf
 
@@ -86,7 +86,7 @@ def draw_latents_graph(seed: "tf.Tensor", indices: "tf.Tensor", latent_dim: int)
 
     def top_bits(word):
         shifted = tf.bitwise.right_shift(word, 8)
-        return shifted - tf.bitwise.right_shift(word, 31) * 2**24  # adds 2^24 where the sign was carried in
+        return shifted - tf.bitwise.right_shift(word, 31) * 2**24  # adds 2^24 if the shift copied the sign in
 
     radius = tf.sqrt(-2.0 * tf.math.log(tf.cast(top_bits(x) + 1, tf.float32) * float(_UNIT)))
     angle = tf.cast(top_bits(y), tf.float32) * float(_UNIT * np.float32(2 * np.pi))

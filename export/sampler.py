@@ -1,4 +1,4 @@
-"""Draws pictures from an exported .tflite file, with numpy and ai-edge-litert alone.
+"""Draws pictures from an exported .tflite file, with numpy and ai-edge-litert only.
 
   python -m export.sampler generator-int8.tflite --count=64 --seed=7 --out=grid.png
 
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-NAME, FORMAT = "keras-dcgan-generator", 1  # what the metadata of our files say, and up to which format we read
+NAME, FORMAT = "keras-dcgan-generator", 1  # in the metadata of our files; the newest format that this program reads
 METADATA, METADATA_LIMIT = "metadata.json", 64 * 2**10  # bytes; ours has some 1,200
 # What damaged archives and texts raise: cut, encrypted, nested too deep (RuntimeError and its RecursionError).
 UNREADABLE = (zipfile.BadZipFile, EOFError, RuntimeError, LookupError, ValueError, TypeError)
@@ -36,8 +36,8 @@ class Sampler:
       path: the file.
       threads: how many the runtime may use.
 
-    `metadata` is what the file says of itself. Raises OSError where the file cannot be read, and ValueError, naming
-    the file, where it is cut, altered, not one of ours, or newer than this program.
+    `metadata` is the file's own description. Raises OSError if the file cannot be read, and ValueError, naming the
+    file, if it is cut, altered, not one of ours, or newer than this program.
     """
 
     def __init__(self, path: str | Path, threads: int = 1):
@@ -47,7 +47,7 @@ class Sampler:
         with _without_start_up_notes():
             try:
                 self._sample = Interpreter(str(path), num_threads=threads).get_signature_runner("sample")
-                picture = self.draw(0, 0)  # packs the weights, and shows that the file runs
+                picture = self.draw(0, 0)  # packs the weights, and shows whether the file runs
                 if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (1, 3):
                     raise ValueError(f"its pictures are {picture.dtype} {list(picture.shape)}")
             except (RuntimeError, ValueError, LookupError) as error:
@@ -60,7 +60,7 @@ class Sampler:
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """What a file says of itself, after its length and checksum have been found right. Raises as `Sampler` does."""
+    """A file's own description, after a check of its length and checksum. Raises as `Sampler` does."""
     with open(path, "rb") as file:
         start = file.read(8)
         if start[4:] != b"TFL3":
@@ -81,7 +81,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         if [type(value) for value in (version, length, checksum)] != [int] * 3 or not 0 < length <= size:
             raise ValueError(f"{path}: cut, or not a file that python -m export wrote")
         if version > FORMAT:
-            raise ValueError(f"{path}: of format {version}; this program reads up to {FORMAT}, so take its newer one")
+            raise ValueError(f"{path}: of format {version}; this program reads up to {FORMAT}; use a newer sampler.py")
         file.seek(0)
         found, left = 0, length
         while left and (part := file.read(min(left, 2**20))):
@@ -92,7 +92,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
 
 def make_grid(pictures: list[np.ndarray]) -> np.ndarray:
-    """Lays uint8 pictures [S, S, C] out row by row, as square as can be; places without a picture are black."""
+    """Lays uint8 pictures [S, S, C] out row by row, as square as can be; cells without a picture are black."""
     columns = math.ceil(math.sqrt(len(pictures)))
     size, _, channels = pictures[0].shape
     grid = np.zeros((math.ceil(len(pictures) / columns) * size, columns * size, channels), np.uint8)
@@ -103,14 +103,14 @@ def make_grid(pictures: list[np.ndarray]) -> np.ndarray:
 
 
 def write_png(path: str | Path, image: np.ndarray) -> None:
-    """Writes uint8 [H, W, C], C being 1 or 3 (RGB), as PNG; the file is whole or not there."""
+    """Writes uint8 [H, W, C], C being 1 or 3 (RGB), as PNG, atomically."""
     height, width, channels = image.shape
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     header = struct.pack(">IIBBBBB", width, height, 8, {1: 0, 3: 2}[channels], 0, 0, 0)
-    rows = np.zeros((height, 1 + width * channels), np.uint8)  # each begins with its filter: 0, none
+    rows = np.zeros((height, 1 + width * channels), np.uint8)  # each row begins with its filter; 0: none
     rows[:, 1:] = image.reshape(height, -1)
     content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows.tobytes(), 6)) + chunk(b"IEND", b"")
     temporary = Path(f"{path}.{os.getpid()}.part")
@@ -157,6 +157,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", default="grid.png", help=".png file for a grid, or a folder ending in / [grid.png]")
     parser.add_argument("--threads", type=_at_least(1), default=1, help="threads of the runtime [1]")
     given = parser.parse_args(arguments)
+    given.file, given.out = os.path.expanduser(given.file), os.path.expanduser(given.out)  # the shell skips --out=~/x
     if not given.out.endswith("/") and not given.out.lower().endswith(".png"):
         parser.error(f"--out={given.out}: must end in .png, or in / for a folder of single pictures")
     return given

@@ -1,27 +1,23 @@
 """The generator as a SavedModel: latents to images, and a seed to finished pictures, for any batch size."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from export import rng
-from keras_dcgan.quiet import quiet
+import keras
+import tensorflow as tf
 
-if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
+from keras_dcgan.tools.terminal import quiet
+
+from . import rng
 
 
-def write_saved_model(generator: "keras.Model", folder: Path) -> None:
-    """Writes a SavedModel that plain `tf.saved_model.load` reads, without Keras.
+def write_saved_model(generator: keras.Model, folder: Path) -> None:
+    """Writes a SavedModel that `tf.saved_model.load` reads without Keras.
 
     Signatures:
       serving_default: latents float32 [N, Z] -> images float32 [N, S, S, C] in [-1, 1].
       sample: seed int32 [], count int32 [] -> pictures uint8 [count, S, S, C]; number i is the picture that the
         `.tflite` files draw for [seed, i].
     """
-    import keras
-    import tensorflow as tf
-
     latent_dim = generator.input_shape[-1]
 
     def generate(latents):
@@ -38,8 +34,6 @@ def write_saved_model(generator: "keras.Model", folder: Path) -> None:
         archive.write_out(str(folder), verbose=False)
 
 
-def to_uint8_graph(images: "tf.Tensor") -> "tf.Tensor":
-    """`keras_dcgan.images.to_uint8` as a graph: float32 in [-1, 1] -> uint8, rounded and clipped."""
-    import tensorflow as tf
-
+def to_uint8_graph(images: tf.Tensor) -> tf.Tensor:
+    """`keras_dcgan.pipeline.to_uint8` as a graph: float32 in [-1, 1] -> uint8, rounded and clipped."""
     return tf.cast(tf.clip_by_value(tf.round((images + 1.0) * 127.5), 0.0, 255.0), tf.uint8)

@@ -1,30 +1,25 @@
 """The generator in the form that runtimes compute fastest: stride-1 convolutions in place of transposed ones.
 
-A 4x4 transposed convolution of stride 2 is a 2x2 convolution to blocks of 2x2 pixels, laid out side by side (Shi et al.
-2016, "Real-time single image and video super-resolution using an efficient sub-pixel convolutional neural network");
-the one that opens the latents is a matrix product. Batch normalisation at rest is part of the weights. The mathematics
-is the same, and XNNPACK is up to twice as fast at it, in float32 and in int8 (docs/mobile.md).
+A 4x4 transposed convolution of stride 2 equals a 2x2 convolution to blocks of 2x2 pixels (Shi et al. 2016, "Real-time
+single image and video super-resolution using an efficient sub-pixel convolutional neural network"). The one that opens
+the latents equals a matrix product. Batch normalisation after training becomes part of the weights. XNNPACK is up to
+twice as fast in this form, in float32 and in int8.
 """
 
 import itertools
-from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
-
-if TYPE_CHECKING:
-    import keras
+from keras import layers
 
 LAST = "to_pixels"  # the convolution before tanh
 
 
-def rewritten(generator: "keras.Model") -> "keras.Model":
-    """The same function, latents [N, Z] -> images [N, S, S, C], of the layers above; has weights of its own.
+def rewritten(generator: keras.Model) -> keras.Model:
+    """The same function, latents [N, Z] -> images [N, S, S, C], of these layers, with its own weights.
 
-    A generator that is not built like `keras_dcgan.networks.build_generator`'s is returned as it is.
+    Returns a generator that is not built like that of `keras_dcgan.networks.build_generator` as it is.
     """
-    import keras
-    from keras import layers
-
     stages = _stages(generator)
     if stages is None:
         return generator
@@ -53,10 +48,8 @@ def rewritten(generator: "keras.Model") -> "keras.Model":
     return model
 
 
-def _stages(generator: "keras.Model") -> "list[tuple[keras.layers.Layer, keras.layers.Layer | None]] | None":
-    """The transposed convolutions of a generator, each with its normalisation; None where it is built otherwise."""
-    from keras import layers
-
+def _stages(generator: keras.Model) -> list[tuple[layers.Layer, layers.Layer | None]] | None:
+    """The transposed convolutions of a generator, each with its normalisation; None if it is built otherwise."""
     chain = [layer for layer in generator.layers if not isinstance(layer, layers.InputLayer)]
     count = sum(isinstance(layer, layers.Conv2DTranspose) for layer in chain)
     kinds = [layers.Reshape, *[layers.Conv2DTranspose, layers.BatchNormalization, layers.ReLU] * count]
@@ -78,7 +71,7 @@ def _stages(generator: "keras.Model") -> "list[tuple[keras.layers.Layer, keras.l
 
 
 def _folded(convolution, normalization) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel float32 [4, 4, A, B] and bias float32 [A] of a convolution together with its normalisation at rest."""
+    """Kernel float32 [4, 4, A, B] and bias float32 [A] of a trained convolution together with its normalisation."""
     kernel = convolution.kernel.numpy().astype(np.float64)
     if normalization is None:
         return kernel.astype(np.float32), np.zeros(kernel.shape[2], np.float32)

@@ -1,14 +1,9 @@
-"""The generator as `.tflite` files: converts it once in float32, then makes the smaller ones from that.
+"""The generator as `.tflite` files: converts it once in float32, then makes the smaller files from that one.
 
-Every file holds three signatures of batch 1, because only fixed shapes let XNNPACK take the convolutions:
-
-  generate: latents float32 [1, Z]       -> images float32 [1, S, S, C] in [-1, 1]
-  sample:   seed int32 [2] (seed, index) -> picture uint8 [1, S, S, C]
-  latents:  seed int32 [2] (seed, index) -> latents float32 [1, Z]
-
-Convolutions are in the form of `export.subpixel`. The runtime keeps one packed copy of the weights per signature that
-convolves, used or not (50 MB in float32 at width 128), so there are two of those and no batched ones. `latents` costs
-nothing, and with it a program can walk from one picture of `sample` to another.
+Every file holds the signatures of `SIGNATURES`, of batch 1, because XNNPACK runs convolutions of fixed shapes only. The
+convolutions have the form of `subpixel`. The runtime packs the weights once for each signature that convolves, used or
+not (50 MB in float32 at width 128), so there are two of those and none for batches. `latents` costs nothing; with it a
+program can walk from one picture of `sample` to another.
 """
 
 import json
@@ -17,35 +12,33 @@ import tempfile
 import zipfile
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import keras
 import numpy as np
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from ai_edge_quantizer import algorithm_manager, calibrator, qtyping, quantizer, recipe_manager
+from ai_edge_quantizer.utils import qsv_utils
 
-from export import rng, subpixel
-from export.saved_model import to_uint8_graph
-from keras_dcgan.quiet import quiet
+from keras_dcgan.tools.terminal import quiet
 
-if TYPE_CHECKING:
-    import keras
+from . import rng, subpixel
+from .sampler import METADATA
+from .saved_model import to_uint8_graph
 
-FILES = {
-    "float32": "generator.tflite",
-    "float16": "generator-float16.tflite",
-    "int8": "generator-int8.tflite",
-    "int8-full": "generator-int8-full.tflite",
+SIGNATURES = {
+    "generate": "latents float32 [1, Z] from N(0, 1) -> images float32 [1, S, S, C], -1 black to 1 white",
+    "sample": "seed int32 [2] (seed, index) -> picture uint8 [1, S, S, C], 0 black to 255 white",
+    "latents": "seed int32 [2] (seed, index) -> latents float32 [1, Z], those that sample draws from",
 }
-SIGNATURES = ["generate", "sample", "latents"]
-METADATA = "metadata.json"  # in the zip archive behind the model
 CALIBRATION_SEED, CALIBRATION_SAMPLES = 1, 64
-GENERATOR = "generator.*"  # scopes of the generator's operators; the random numbers' constants must keep all their bits
+GENERATOR = "generator.*"  # its operators' names; the constants of the random numbers must keep all their bits
 SATURATED = 4.0  # tanh(4) is less than a tenth of a grey level from 1
 
 
-def convert(generator: "keras.Model") -> bytes:
-    """Converts a float32 generator, latents [N, Z] -> images [N, S, S, C], to a float32 model with our signatures."""
-    import keras
-    import tensorflow as tf
-
+def convert(generator: keras.Model) -> bytes:
+    """Converts a float32 generator, latents [N, Z] -> images [N, S, S, C], to a float32 model with `SIGNATURES`."""
     latent_dim = generator.input_shape[-1]
     generator = subpixel.rewritten(generator)
 
@@ -63,7 +56,7 @@ def convert(generator: "keras.Model") -> bytes:
     # From a SavedModel: concrete functions of a Keras model convert without an error to a file that gives NaN.
     with tempfile.TemporaryDirectory() as folder, quiet():
         archive.write_out(folder, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=SIGNATURES)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(SIGNATURES))
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         return converter.convert()
 
@@ -71,14 +64,12 @@ def convert(generator: "keras.Model") -> bytes:
 def quantize(model: bytes, kind: str) -> bytes:
     """Makes the weights of a float32 model from `convert` smaller; input and output types stay.
 
-    Only the generator is touched, see `GENERATOR`.
+    Changes only the generator, see `GENERATOR`.
 
     Args:
-      kind: "float16"; "int8", int8 weights and int8 arithmetic with activations scaled as they come ("dynamic
-        range"); "int8-full", activations in int8 too, by ranges measured on latents like the training ones.
+      kind: "float16"; "int8", int8 weights and int8 arithmetic, with activations scaled at each call ("dynamic
+        range"); "int8-full", activations in int8 too, by ranges measured on latents from N(0, 1).
     """
-    from ai_edge_quantizer import algorithm_manager, qtyping, quantizer, recipe_manager
-
     recipe, operation = recipe_manager.RecipeManager(), qtyping.TFLOperationName
     for name in (operation.FULLY_CONNECTED, operation.CONV_2D, operation.CONV_2D_TRANSPOSE):
         if kind == "float16":
@@ -88,7 +79,7 @@ def quantize(model: bytes, kind: str) -> bytes:
             recipe.add_dynamic_config(GENERATOR, name, 8)
         else:
             recipe.add_static_config(GENERATOR, name, activation_num_bits=8, weight_num_bits=8)
-    if kind == "int8-full":  # what only moves numbers moves integers
+    if kind == "int8-full":  # operators that only move numbers can move integers
         for name in (operation.RESHAPE, operation.TRANSPOSE, operation.PAD, operation.STRIDED_SLICE):
             recipe.add_static_config(GENERATOR, name, activation_num_bits=8, weight_num_bits=8)
     with quiet():
@@ -101,13 +92,9 @@ def quantize(model: bytes, kind: str) -> bytes:
 def measure_ranges(model: bytes, recipe: Any) -> dict[str, Any]:
     """The smallest and largest value of each activation over `CALIBRATION_SAMPLES` latents, for int8-full.
 
-    The quantizer's own calibration averages the extremes of the samples, and what lies beyond is cut off; with the
-    true extremes the mean error was half as large. What goes into tanh may be cut where tanh is flat.
+    The quantizer's own calibration averages the extremes of the samples and cuts off what lies beyond. With the true
+    extremes the mean error was half as large. The input of tanh may be cut where tanh is flat.
     """
-    from ai_edge_litert.interpreter import Interpreter
-    from ai_edge_quantizer import calibrator
-    from ai_edge_quantizer.utils import qsv_utils
-
     calibration = calibrator.Calibrator(
         model, num_threads=os.cpu_count() or 1, qsv_update_func=qsv_utils.min_max_update
     )
@@ -115,7 +102,7 @@ def measure_ranges(model: bytes, recipe: Any) -> dict[str, Any]:
     latent_dim = int(runner.get_input_details()["latents"]["shape"][1])
     latents = rng.draw_latents(CALIBRATION_SEED, range(CALIBRATION_SAMPLES), latent_dim)
     seeds = [{"seed": np.array([CALIBRATION_SEED, i], np.int32)} for i in range(CALIBRATION_SAMPLES)]
-    # Both signatures on the same latents: they share biases, which are scaled by these ranges.
+    # Both signatures on the same latents: they share biases, and these ranges scale them.
     calibration.calibrate(
         {"generate": [{"latents": row[np.newaxis]} for row in latents], "sample": seeds, "latents": seeds[:1]}, recipe
     )
@@ -128,13 +115,13 @@ def measure_ranges(model: bytes, recipe: Any) -> dict[str, Any]:
 
 
 def write_model(path: Path, model: bytes, metadata: dict[str, Any]) -> None:
-    """Writes a model with `metadata.json` in a zip archive behind it, which runtimes do not look at.
+    """Writes a model with `metadata.json` in a zip archive behind it, which runtimes ignore.
 
-    `unzip -p FILE metadata.json` shows it. To the metadata are added the model's length and CRC-32, by which a cut or
-    altered file is told.
+    `unzip -p FILE metadata.json` shows it. The metadata also hold the model's length and CRC-32, so that a reader
+    notices a cut or altered file.
     """
     metadata = {**metadata, "model_bytes": len(model), "model_crc32": zlib.crc32(model)}
     path.write_bytes(model)
     with zipfile.ZipFile(path, "a") as archive:
-        entry = zipfile.ZipInfo(METADATA)  # of a fixed date: the same model gives the same bytes
+        entry = zipfile.ZipInfo(METADATA)  # has a fixed date: the same model gives the same bytes
         archive.writestr(entry, json.dumps(metadata, indent=2, ensure_ascii=False) + "\n")

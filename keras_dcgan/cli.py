@@ -1,5 +1,6 @@
-"""What the commands share: flags from a dataclass, a readable --help, errors in a line, exit codes.
+"""What the commands share: flags, a readable --help, errors in one line, exit codes.
 
+A command is `define_flags(given)`, which defines its flags, and `main(given)`, which finds their values there.
 Exit codes: 0 done, 1 a fault of the machine or of the program, 2 a user's mistake, 130 interrupted.
 """
 
@@ -13,23 +14,45 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags, logging
 
-from keras_dcgan.config import PRESETS, TrainConfig, describe_limits
+from keras_dcgan import runs
+from keras_dcgan.config import PRESETS, SettingError, TrainConfig, describe_limits, setting_names
+from keras_dcgan.tools.files import BadFile
 
-_interrupted: list[int] = []  # Ctrl-C, as often as it came
+Given = flags.FlagValues
+
+_interrupted: list[int] = []  # the signals of Ctrl-C so far
 
 
 class UserError(Exception):
-    """A mistake of the user's: the message is all that is printed, and the exit code is 2."""
+    """A mistake of the user's: only the message is printed, and the exit code is 2."""
 
 
 class Fault(Exception):
     """Something that the machine or the network could not give: the message is printed, and the exit code is 1."""
 
 
-def define_config_flags() -> None:
-    """Defines one flag per field of `TrainConfig`, unset unless given: presets fill in the rest."""
+class _PathParser(flags.ArgumentParser):
+    """Paths: "~" is expanded; an empty one and one that TensorFlow could not open are refused."""
+
+    def parse(self, argument: str) -> str:
+        if not argument:
+            raise ValueError("must not be empty")
+        try:
+            argument.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ValueError("is not UTF-8, which TensorFlow needs; rename the file or folder") from None
+        return os.path.expanduser(argument)
+
+
+def define_path(given: Given, name: str, help: str) -> None:
+    """Defines a flag whose value is a path, or None if it is not given."""
+    flags.DEFINE(_PathParser(), name, None, help, given)  # type: ignore[arg-type]
+
+
+def define_settings(given: Given, names: Sequence[str]) -> None:
+    """Defines a flag for each of these settings of `TrainConfig`; unset unless given, for presets fill in the rest."""
     define: dict[type, Callable[..., Any]] = {
         int: flags.DEFINE_integer,
         float: flags.DEFINE_float,
@@ -37,32 +60,49 @@ def define_config_flags() -> None:
         str: flags.DEFINE_string,
     }
     for field in dataclasses.fields(TrainConfig):
-        if field.name != "preset":
-            define[type(field.default)](field.name, None, field.metadata["help"])
+        if field.name in names and field.metadata["path"]:
+            define_path(given, field.name, field.metadata["help"])
+        elif field.name in names:
+            define[type(field.default)](field.name, None, field.metadata["help"], flag_values=given)
 
 
-def given_settings() -> dict[str, Any]:
-    """The values of those configuration flags that the command line gave."""
-    names = [field.name for field in dataclasses.fields(TrainConfig) if field.name != "preset"]
-    return {name: flags.FLAGS[name].value for name in names if flags.FLAGS[name].present}
+def given_settings(given: Given) -> dict[str, Any]:
+    """The values of those settings that the command line gave."""
+    return {name: given[name].value for name in setting_names() if name in given and given[name].present}
 
 
-def check_source() -> None:
-    """Raises UserError unless the flags name one generator: a run folder and which of its own, or a file."""
-    given = flags.FLAGS
+def define_generator(given: Given, default: str = "last") -> None:
+    """Defines the flags that name one generator: --run_dir with --which, or --generator."""
+    define_path(given, "run_dir", "run folder that holds the generator")
+    flags.DEFINE_enum(
+        "which", None, list(runs.GENERATORS), "which generator of the run folder: 'last': at the run's end; 'best': "
+        "with the smallest Fréchet distance measured in the run; 'raw': without the moving average "
+        f"[{default}]", flag_values=given,
+    )  # fmt: skip
+    define_path(given, "generator", "a .keras file, instead of --run_dir")
+
+
+def generator_file(given: Given, default: str = "last") -> Path:
+    """The `.keras` file that the flags of `define_generator` name.
+
+    Raises UserError unless they name exactly one, and BadFile if it is not there.
+    """
     if (given.run_dir is None) == (given.generator is None):
         raise UserError("give either --run_dir=FOLDER or --generator=FILE.keras")
-    if given.generator and given["which"].present:
-        raise UserError(f"--which={given.which}: goes with --run_dir, not with --generator")
+    if given.generator:
+        if given.which:
+            raise UserError(f"--which={given.which}: goes with --run_dir, not with --generator")
+        return Path(given.generator)
+    return runs.generator_path(given.run_dir, given.which or default)
 
 
 def make_folder(flag: str, value: str | Path, folder: Path) -> None:
-    """Makes a folder where it is missing. Raises UserError, naming the flag that asks for it, where nobody could."""
+    """Makes a folder if it is missing. Raises UserError, naming the flag that asks for it, if that is impossible."""
     problem = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        problem = "is no folder, or lies in a file"
+        problem = "is not a folder, or lies in a file"
     except PermissionError:
         problem = "there is no permission to make it"
     if not problem and not os.access(folder, os.W_OK):
@@ -71,55 +111,80 @@ def make_folder(flag: str, value: str | Path, folder: Path) -> None:
         raise UserError(f"--{flag}={value}: {folder}: {problem}")
 
 
-def run(main: Callable[[], None], usage: str, own_flags: Sequence[str], with_config: bool = False) -> None:
+def parse(define_flags: Callable[[Given], None], arguments: Sequence[str]) -> Given:
+    """The values of a command's flags. Raises UserError for anything but its own flags, written --name=value."""
+    given = flags.FlagValues()
+    define_flags(given)
+    for argument in arguments:  # absl would read both, though no --help lists them
+        if argument.lstrip("-").partition("=")[0] in ("flagfile", "undefok"):
+            raise UserError(f"unknown flag {argument.partition('=')[0]}")
+    try:
+        rest = given(["command", *arguments])
+    except flags.Error as error:
+        raise UserError(" ".join(str(error).removeprefix("flag ").split())) from error
+    if len(rest) > 1:
+        raise UserError(f"unexpected argument {rest[1]!r}; flags are written --name=value")
+    return given
+
+
+def run(main: Callable[[Given], None], define_flags: Callable[[Given], None], usage: str) -> None:
     """Parses the command line, then calls `main`; turns what it raises into one message and an exit code.
 
     Args:
       main: the command.
+      define_flags: defines its flags, in the order of --help.
       usage: the first lines of --help.
-      own_flags: names of the flags that --help lists before the configuration's.
-      with_config: whether the configuration's flags belong to the command.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes; set it to 0 to see them
+    _open_closed_streams()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides TensorFlow's start-up notes; 0 shows them
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # TensorFlow's default on x86-64: the fast convolutions
-
-    def parse(argv: Sequence[str]) -> list[str]:
-        if any(argument in ("--help", "-help", "-h", "--helpshort", "--helpfull") for argument in argv[1:]):
-            print(_help(usage, own_flags, with_config))
-            sys.exit(0)
-        try:
-            rest = flags.FLAGS(argv)
-        except flags.Error as error:
-            _fail(" ".join(str(error).split()), 2)
-        if len(rest) > 1:
-            _fail(f"unexpected argument {rest[1]!r}; flags are written --name=value", 2)
-        return rest
-
-    def guarded(_: Sequence[str]) -> None:
-        logging.set_verbosity(logging.INFO)
-        logging.get_absl_handler().setFormatter(None)  # people read this: no file names and line numbers
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, _interrupt)
-        try:
-            main()
-        except KeyboardInterrupt:
+    if {"--help", "-help", "-h", "--helpshort", "--helpfull"} & set(sys.argv[1:]):
+        given = flags.FlagValues()
+        define_flags(given)
+        print(_help(usage, given))
+        return
+    flags.FLAGS.mark_as_parsed()  # absl's own flags keep their defaults; otherwise its logging warns
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    logging.get_absl_handler().setFormatter(None)  # people read this: no file names and line numbers
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+    try:
+        main(parse(define_flags, sys.argv[1:]))
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except Exception as error:
+        if _interrupted:  # a library that is interrupted while it is imported fails in its own way
             _fail("interrupted", 130)
-        except Exception as error:
-            if _interrupted:  # a library that is interrupted while it is imported fails in its own way
-                _fail("interrupted", 130)
-            if isinstance(error, UserError):
-                _fail(str(error), 2)
-            if isinstance(error, (Fault, OSError, FloatingPointError)):
-                _fail(str(error), 1)
-            raise
-
-    app.run(guarded, flags_parser=parse)
+        if isinstance(error, SettingError):
+            _fail(f"--{error}", 2)
+        if isinstance(error, (UserError, BadFile)):
+            _fail(str(error), 2)
+        if isinstance(error, OSError) and error.strerror and error.filename is not None:
+            _fail(f"{os.fsdecode(error.filename)}: {error.strerror}", 1)
+        if isinstance(error, (Fault, OSError, FloatingPointError)):
+            _fail(str(error), 1)
+        raise
 
 
 def check_interrupted() -> None:
     """Raises KeyboardInterrupt after a Ctrl-C, also after one that a library has swallowed."""
     if _interrupted:
         raise KeyboardInterrupt
+
+
+def _open_closed_streams() -> None:
+    """Gives a process that was started without stdin, stdout or stderr (`>&-`) an empty one in its place.
+
+    Otherwise the next file that is opened would get its number, and messages would be written into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the smallest free number, which is this one
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _interrupt(number: int, frame: types.FrameType | None) -> None:
@@ -132,31 +197,36 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-def _help(usage: str, own_flags: Sequence[str], with_config: bool) -> str:
+def _help(usage: str, given: Given) -> str:
+    settings = {field.name: field for field in dataclasses.fields(TrainConfig)}
     lines = [usage.strip(), ""]
-    for name in own_flags:
-        default = flags.FLAGS[name].default
-        lines += _entry(name, flags.FLAGS[name].help, f" [{default}]" if default not in (None, "") else "")
     groups: dict[str, list[str]] = {}
-    for field in dataclasses.fields(TrainConfig) if with_config else ():
-        if field.name == "preset":
-            continue
-        limits = field.metadata
-        text = limits["help"]
-        if "choices" in limits and "'" not in text:
-            text += f" ({', '.join(map(str, limits['choices']))})"
-        elif isinstance(field.default, float):
-            text += f" ({describe_limits(limits)})"
-        values = {preset: changes.get(field.name, field.default) for preset, changes in PRESETS.items()}
-        same = len(set(values.values())) == 1
-        shown = str(field.default) if same else ", ".join(f"{preset}: {value}" for preset, value in values.items())
-        groups.setdefault(limits["group"], []).extend(_entry(field.name, text, f" [{shown}]" if shown else ""))
+    for name in given:
+        field = settings.get(name)
+        if field and given[name].help == field.metadata["help"]:  # the setting, and not another flag of its name
+            groups.setdefault(field.metadata["group"], []).extend(_entry(name, _describe(field)))
+        else:
+            default = given[name].default
+            lines += _entry(name, given[name].help + (f" [{default}]" if default not in (None, "") else ""))
     for group, entries in groups.items():
         lines += ["", f"{group}:", *entries]
     return "\n".join(lines)
 
 
-def _entry(name: str, text: str, default: str) -> list[str]:
-    wrapped = textwrap.wrap(text + default, 76)
+def _describe(field: dataclasses.Field) -> str:
+    """A setting's help with its limits and its default, by preset where they differ."""
+    text, limits = field.metadata["help"], field.metadata
+    if "choices" in limits and "'" not in text:
+        text += f" ({', '.join(map(str, limits['choices']))})"
+    elif isinstance(field.default, float):
+        text += f" ({describe_limits(limits)})"
+    values = {preset: changes.get(field.name, field.default) for preset, changes in PRESETS.items()}
+    same = len(set(values.values())) == 1
+    shown = str(field.default) if same else ", ".join(f"{preset}: {value}" for preset, value in values.items())
+    return f"{text} [{shown}]" if shown else text
+
+
+def _entry(name: str, text: str) -> list[str]:
+    wrapped = textwrap.wrap(text, 76)
     first = f"  --{name:<28}"
     return [first + wrapped[0]] + [" " * 32 + line for line in wrapped[1:]]

@@ -1,18 +1,19 @@
 """python -m keras_dcgan.fit: trains a DCGAN and leaves pictures, curves and a generator in a run folder."""
 
 import contextlib
+import importlib.util
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 from absl import flags, logging
 
-from keras_dcgan import cli, cluster, inputs, runs
-from keras_dcgan.config import PRESETS, SettingError, TrainConfig, from_preset, read_config
-from keras_dcgan.files import DamagedFile
-from keras_dcgan.quiet import import_tensorflow
+from keras_dcgan import cli, runs
+from keras_dcgan.config import PRESETS, SettingError, TrainConfig, from_preset, setting_names
+from keras_dcgan.datasets import source
+from keras_dcgan.tools import terminal
+from keras_dcgan.training import cluster
 
 USAGE = """
 Trains a DCGAN and writes samples/, losses.png, metrics.png, history.csv and generator.keras to a run folder.
@@ -21,121 +22,100 @@ Trains a DCGAN and writes samples/, losses.png, metrics.png, history.csv and gen
   python -m keras_dcgan.fit --dataset=fashion_mnist --run_dir=runs/fashion
   python -m keras_dcgan.fit --dataset=photos/ --image_size=64 --mirror
   python -m keras_dcgan.fit --run_dir=runs/fashion --resume
-  python -m keras_dcgan.fit --preset=tutorial    the seed document's recipe, exactly
+  python -m keras_dcgan.fit --preset=tutorial    the MXNet tutorial's recipe, exactly
 
 Values in brackets are the presets' defaults.
 """
 
-ALONE = cluster.Member()
 
-
-def define_flags() -> None:
-    """The flags of this command alone; those of the configuration come from `TrainConfig`."""
+def define_flags(given: cli.Given) -> None:
+    """The flags of this command: its own, and one for each setting."""
     flags.DEFINE_enum(
-        "preset", "auto", ["auto", *PRESETS], "where settings start: tutorial is the seed's recipe, full our own at "
-        "its width, quick our own for CPUs; auto takes full on a GPU and quick on a CPU",
+        "preset", "auto", ["auto", *PRESETS], "which defaults: 'tutorial' is the MXNet tutorial's recipe, 'full' our "
+        "own at its width, 'quick' our own for CPUs; 'auto' is full on a GPU and quick on a CPU", flag_values=given,
     )  # fmt: skip
-    flags.DEFINE_string("run_dir", "", "folder for the results, new or empty unless resumed [runs/DATASET]")
-    flags.DEFINE_boolean("resume", False, "go on from the newest checkpoint in --run_dir")
+    cli.define_path(given, "run_dir", "folder for the results, new or empty unless resumed [runs/DATASET]")
+    flags.DEFINE_boolean("resume", False, "continue from the newest checkpoint in --run_dir", flag_values=given)
+    cli.define_settings(given, [name for name in setting_names() if name != "preset"])
 
 
-def main() -> None:
-    """The command: flags to a configuration, then `train`."""
-    given = cli.given_settings()
-    preset, resume = flags.FLAGS.preset, flags.FLAGS.resume
+def main(given: cli.Given) -> None:
+    """The command: everything that can be checked is checked before TensorFlow, which takes seconds, is loaded."""
+    settings = cli.given_settings(given)
+    if "dataset" in settings:
+        settings["dataset"] = source.locate(settings["dataset"])
+    folder = Path(given.run_dir or Path("runs") / Path(settings.get("dataset", "mnist")).stem)
+    worker = _worker(folder, settings, given.resume)
+    configs = _configurations(given.preset, settings, folder, given.resume, worker)
+    _check(next(iter(configs.values())), folder)
     with contextlib.ExitStack() as held:
-        try:
-            if "dataset" in given:
-                given["dataset"] = inputs.resolve(given["dataset"])
-            folder = Path(flags.FLAGS.run_dir or Path("runs") / Path(given.get("dataset", "mnist")).stem)
-            # Whatever may be meant is checked before TensorFlow, which takes seconds, is loaded.
-            # Of several workers the chief begins the folder, which the others may find begun, or not yet.
-            worker = ALONE
-            if _distribute(folder, given, resume) == "multiworker":
-                worker = cluster.member()
-                if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "2":
-                    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # a lost worker is told below, in one line
-            if resume:
-                configs = {"own": runs.check_resume(folder, preset, given)}
-            else:
-                if worker.chief:
-                    runs.check_new(folder)
-                configs = {name: from_preset(name, given) for name in (PRESETS if preset == "auto" else [preset])}
-            config = next(iter(configs.values()))
-            if Path(inputs.resolve(config.dataset)) in folder.resolve().parents:
-                raise ValueError(f"--run_dir={folder}: lies in --dataset, where its pictures would be taken for data")
-            data_dir = config.data_dir
-            if data_dir and not Path(data_dir).is_dir():
-                raise ValueError(f"--data_dir={data_dir}: no such folder")
-            if given.get("tensorboard"):
-                _require_tensorboard()
-            if worker.chief:
-                cli.make_folder("run_dir", folder, folder)
-                held.enter_context(runs.lock(folder))
-        except ValueError as error:
-            raise cli.UserError(str(error)) from error
-        _run(configs, folder, resume, worker)
+        if worker.chief:
+            cli.make_folder("run_dir", folder, folder)
+            held.enter_context(runs.lock(folder))
+        _train(configs, folder, given.resume, worker)
 
 
-def _distribute(folder: Path, given: dict[str, Any], resume: bool) -> str:
-    """The run's `--distribute`, before its settings are checked."""
-    if "distribute" in given or not (resume and (folder / runs.CONFIG).is_file()):
-        return given.get("distribute", "off")
-    return read_config(folder / runs.CONFIG).distribute
+def _worker(folder: Path, settings: dict, resume: bool) -> cluster.Member:
+    """Which worker this process is; the only one unless the run is distributed over several."""
+    distribute = settings.get("distribute")
+    if distribute is None and resume and (folder / runs.CONFIG).is_file():
+        distribute = runs.read_config(folder / runs.CONFIG).distribute
+    if distribute != "multiworker":
+        return cluster.Member()
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "2":
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # TensorFlow's pages on a lost worker: one line of ours says it
+    return cluster.member()
 
 
-def _run(configs: dict[str, TrainConfig], folder: Path, resume: bool, worker: cluster.Member = ALONE) -> None:
-    """Chooses between the presets by the machine, trains, and turns the way it ended into messages and exit codes."""
-    import_tensorflow()
-    import tensorflow as tf
+def _configurations(
+    preset: str, settings: dict, folder: Path, resume: bool, worker: cluster.Member
+) -> dict[str, TrainConfig]:
+    """The run's configuration by preset: several while "auto" waits for TensorFlow to look for a GPU."""
+    if resume:
+        own = runs.check_resume(folder, preset, settings)
+        return {own.preset: own}
+    if worker.chief:  # another worker may find the folder with the chief's run in it
+        runs.check_new(folder)
+    return {name: from_preset(name, settings) for name in (PRESETS if preset == "auto" else [preset])}
 
-    from keras_dcgan import datasets, distribution, training
 
-    gpus = tf.config.list_physical_devices("GPU")
+def _check(config: TrainConfig, folder: Path) -> None:
+    """Raises SettingError for what does not fit this machine's files and packages."""
+    if Path(source.locate(config.dataset)) in folder.resolve().parents:
+        raise SettingError(f"run_dir={folder}", "lies in dataset, where its pictures would be taken for data")
+    if config.data_dir and not Path(config.data_dir).is_dir():
+        raise SettingError(f"data_dir={config.data_dir}", "no such folder")
+    if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise SettingError("tensorboard", "TensorBoard is not installed; run 'pip install tensorboard'")
+
+
+def _train(configs: dict[str, TrainConfig], folder: Path, resume: bool, worker: cluster.Member) -> None:
+    """Chooses the preset by the machine, trains, and says how it ended and what to do next."""
+    terminal.import_tensorflow()
+    from keras_dcgan.training import loop, machine
+
     config = next(iter(configs.values()))
     if len(configs) > 1:
-        config = configs["full" if gpus else "quick"]
-        machine = "a GPU" if gpus else "no GPU that TensorFlow sees"
-        logging.info("Preset: %s, because this machine has %s.", config.preset, machine)
-    try:
-        outcome = training.train(config, folder, resume)
-    except (SettingError, DamagedFile) as error:
-        raise cli.UserError(str(error)) from error
-    except datasets.DatasetUnavailable as error:
-        raise cli.Fault(str(error)) from error
-    except tf.errors.ResourceExhaustedError as error:
-        raise cli.Fault(
-            f"--batch_size={config.batch_size}: memory does not suffice; "
-            f"try --batch_size={max(2, config.batch_size // 2)}"
-        ) from error
-    except distribution.LOST as error:
-        if worker.count == 1:
-            raise
-        raise cli.Fault(
-            f"worker {worker.index}: another worker ended or cannot be reached; what it said tells why. Start all of "
-            f"them again, with --resume. TensorFlow says: {distribution.reason(error)}"
-        ) from error
-    again = f"python -m keras_dcgan.fit --run_dir={folder} --resume"
+        config = configs["full" if machine.has_gpu() else "quick"]
+        found = "a GPU" if machine.has_gpu() else "no GPU that TensorFlow sees"
+        logging.info("Preset: %s, because this machine has %s.", config.preset, found)
+    outcome = loop.train(config, folder, resume)
     if outcome.stopped_by:
         name = signal.Signals(outcome.stopped_by).name
         logging.info("%s: stopped at step %d of %d, with everything saved.", name, outcome.step, outcome.total_steps)
-        logging.info("Go on with: %s", again)
+        logging.info("Resume with: %s", terminal.command("keras_dcgan.fit", run_dir=folder, resume=True))
         sys.exit(128 + outcome.stopped_by)
     if not worker.chief:
         logging.info("Done: %d steps. The chief has written the results.", outcome.step)
         return
     logging.info("Done: %d steps. The generator is in %s. Draw with:", outcome.step, folder / runs.GENERATOR)
-    logging.info("python -m keras_dcgan.sample --run_dir=%s --out=grid.png", folder)
+    logging.info("%s", terminal.command("keras_dcgan.sample", run_dir=folder, out="grid.png"))
 
 
-def _require_tensorboard() -> None:
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError:
-        raise ValueError("--tensorboard: TensorBoard is not installed; run 'pip install tensorboard'") from None
+def command() -> None:
+    """The command line."""
+    cli.run(main, define_flags, USAGE)
 
 
 if __name__ == "__main__":
-    define_flags()
-    cli.define_config_flags()
-    cli.run(main, USAGE, ["preset", "run_dir", "resume"], with_config=True)
+    command()

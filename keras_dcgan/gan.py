@@ -17,13 +17,10 @@ class DCGAN(keras.Model):
       seed: seed of the latents that `train_step` draws.
 
     `steps_done` counts the steps of `train_step`; `averaged` is the generator that samples: the moving average of the
-    weights where `compile` asks for one, else the generator itself.
+    weights if `compile` asks for one, else the generator itself.
 
     Train it with `compile` and `fit` on batches of real images; `gan(latents)` draws.
     """
-
-    workers = 1  # processes among which each batch is split, and the devices of all of them: see `distribution`
-    replicas = 1
 
     def __init__(self, generator: keras.Model, discriminator: keras.Model, seed: int = 0):
         super().__init__(name="dcgan")
@@ -45,7 +42,7 @@ class DCGAN(keras.Model):
         steps_per_execution: int = 1,
         run_eagerly: bool = False,
     ) -> None:
-        """Configures training; with nothing but the two optimizers given, a step is the seed document's.
+        """Configures training; with only the two optimizers given, a step is the MXNet tutorial's.
 
         Args:
           generator_optimizer, discriminator_optimizer: two optimizers, built here so that a checkpoint taken before
@@ -87,25 +84,21 @@ class DCGAN(keras.Model):
 
     def train_step(self, images):
         """One update on a batch of real images and as many fresh latents; returns this step's values."""
-        # A function of the seed and the step alone: a resumed run draws what the uninterrupted one would have drawn.
-        batch_size = tf.shape(images)[0] * self.workers
-        latents = tf.random.stateless_normal(
-            (batch_size, self.latent_dim), seed=tf.stack([self.seed, self.steps_done.value]), alg="philox"
-        )
-        logs = self.adversarial_step(images, latents)
-        if self.ema_half_life:
-            self._average(batch_size)
-        self.steps_done.assign_add(1)
-        for tracker in self._trackers:
-            tracker.update_state(logs[tracker.name])
-        return logs
+        batch_size = tf.shape(images)[0]
+        return self.finish_step(self.adversarial_step(images, self.draw_step_latents(batch_size)), batch_size)
+
+    def draw_step_latents(self, batch_size) -> tf.Tensor:
+        """Latents float32 [batch_size, Z] of this step, a function of (seed, step): a resumed run draws the same."""
+        seed = tf.stack([self.seed, self.steps_done.value])
+        return tf.random.stateless_normal((batch_size, self.latent_dim), seed=seed, alg="philox")
 
     def adversarial_step(self, images, latents) -> dict[str, tf.Tensor]:
         """One full update of both networks on given inputs.
 
         The generator runs forward once. The discriminator learns from the fakes (label 0) and from the reals
         (label 1) in two passes, each with its own batch statistics; the two losses are added. Then the same fakes
-        pass the updated discriminator with label 1, and that gradient, taken at the fakes, goes on into the generator.
+        pass the updated discriminator with label 1, and that gradient, taken at the fakes, continues into the
+        generator.
 
         Args:
           images: real images, float32 [B, S, S, C] in [-1, 1].
@@ -113,28 +106,26 @@ class DCGAN(keras.Model):
 
         Returns:
           Scalars: `d_loss` (mean BCE on fakes + mean BCE on reals), `g_loss`, `d_real` and `d_fake` (mean probability
-          of "real" given to reals and to fakes), and `r1`, the penalty before its weight, where there is one.
+          of "real" given to reals and to fakes), and, if there is a penalty, `r1`, its last value before its weight.
         """
-        d_optimizer, g_optimizer = self.discriminator_optimizer, self.generator_optimizer
+        d_weights, g_weights = self.discriminator.trainable_variables, self.generator.trainable_variables
         with tf.GradientTape() as g_tape:
             fakes = self.generator(latents, training=True)
 
         with tf.GradientTape() as d_tape:
             fake_logits = self.discriminator(tf.stop_gradient(fakes), training=True)
-            real_logits, penalty = self._score_reals(images)
+            real_logits, r1 = self.score_reals(images)
             d_loss = _cross_entropy(0.0, fake_logits) + _cross_entropy(1.0, real_logits)
-            d_objective = d_optimizer.scale_loss((d_loss + penalty) / self.replicas)
-        d_weights = self.discriminator.trainable_variables
-        d_optimizer.apply(d_tape.gradient(d_objective, d_weights), d_weights)
+            d_objective = self.objective(d_loss + self.r1_weight * self.r1_every * r1, self.discriminator_optimizer)
+        self.discriminator_optimizer.apply(d_tape.gradient(d_objective, d_weights), d_weights)
 
         # Only the fakes are watched: the discriminator's own weight gradients are not computed here.
         with tf.GradientTape(watch_accessed_variables=False) as fakes_tape:
             fakes_tape.watch(fakes)
             g_loss = _cross_entropy(1.0, self.discriminator(fakes, training=True))
-            g_objective = g_optimizer.scale_loss(g_loss / self.replicas)
+            g_objective = self.objective(g_loss, self.generator_optimizer)
         fakes_gradient = fakes_tape.gradient(g_objective, fakes)
-        g_weights = self.generator.trainable_variables
-        g_optimizer.apply(g_tape.gradient(fakes, g_weights, output_gradients=fakes_gradient), g_weights)
+        self.generator_optimizer.apply(g_tape.gradient(fakes, g_weights, output_gradients=fakes_gradient), g_weights)
 
         logs = {
             "d_loss": d_loss,
@@ -144,13 +135,17 @@ class DCGAN(keras.Model):
         }
         return logs | {"r1": self._r1.value} if self.r1_weight else logs
 
-    def _score_reals(self, images):
-        """The discriminator's logits for the reals, and the penalty of this step, which is 0 between two of them."""
+    def objective(self, loss, optimizer) -> tf.Tensor:
+        """What an optimizer's gradient is taken of: the loss, scaled if the precision needs it."""
+        return optimizer.scale_loss(loss)
 
-        def plain():
+    def score_reals(self, images) -> tuple[tf.Tensor, tf.Tensor | float]:
+        """The discriminator's logits for the reals, and R1, which is 0 in the steps without a penalty."""
+
+        def without_r1():
             return self.discriminator(images, training=True), 0.0
 
-        def penalised():
+        def with_r1():
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(images)
                 logits = self.discriminator(images, training=True)
@@ -158,17 +153,22 @@ class DCGAN(keras.Model):
             gradient = tf.cast(tape.gradient(total, images), tf.float32)  # (B, S, S, C)
             r1 = 0.5 * tf.reduce_mean(tf.reduce_sum(tf.square(gradient), axis=[1, 2, 3]))
             self._r1.assign(r1)
-            return logits, self.r1_weight * self.r1_every * r1
+            return logits, r1
 
-        if not self.r1_weight:
-            return plain()
-        if self.r1_every == 1:
-            return penalised()
-        return self._choose(penalised, plain)
+        return self.if_penalised(with_r1, without_r1) if self.r1_weight else without_r1()
 
-    def _choose(self, penalised, plain):
-        """Calls the first function at the steps that have a penalty, else the second."""
-        return tf.cond(self.steps_done % self.r1_every == 0, penalised, plain)
+    def if_penalised(self, then, otherwise):
+        """Calls `then` in the steps that have a penalty, else `otherwise`."""
+        return then() if self.r1_every == 1 else tf.cond(self.steps_done % self.r1_every == 0, then, otherwise)
+
+    def finish_step(self, logs: dict[str, tf.Tensor], batch_size) -> dict[str, tf.Tensor]:
+        """Updates the moving average, the step count and the means over the epoch; returns `logs`."""
+        if self.ema_half_life:
+            self._average(batch_size)
+        self.steps_done.assign_add(1)
+        for tracker in self._trackers:
+            tracker.update_state(logs[tracker.name])
+        return logs
 
     def _average(self, batch_size) -> None:
         """Moves the averaged generator's weights towards the generator's."""
@@ -183,8 +183,8 @@ class DCGAN(keras.Model):
     def refresh_averaged(self, batches: int = 16, batch_size: int = 64) -> None:
         """Recomputes the averaged generator's batch-normalisation statistics: the running ones suit other weights.
 
-        They become the mean of the statistics of `batches` batches of latents, always the same ones. To be called
-        before the average is used, after any training; does nothing where there is no average.
+        They become the mean of the statistics of `batches` batches of latents, always the same ones. Call it after
+        training and before the average is used; it does nothing if there is no average.
         """
         if not self.ema_half_life:
             return
@@ -192,29 +192,14 @@ class DCGAN(keras.Model):
         statistics = [value for layer in normalisations for value in (layer.moving_mean, layer.moving_variance)]
         totals = [0.0] * len(statistics)
         for i in range(batches):
-            _normalise_anew(self.averaged, keras.random.normal((batch_size, self.latent_dim), seed=i))
+            _set_statistics(self.averaged, keras.random.normal((batch_size, self.latent_dim), seed=i))
             totals = [total + value.numpy() for total, value in zip(totals, statistics, strict=True)]
         for value, total in zip(statistics, totals, strict=True):
             value.assign(total / batches)
 
 
-@keras.saving.register_keras_serializable("keras_dcgan")
-class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that stays, then falls linearly to 0 over the last `decay_fraction` of `steps` steps."""
-
-    def __init__(self, learning_rate: float, steps: int, decay_fraction: float):
-        self.learning_rate, self.steps, self.decay_fraction = learning_rate, steps, decay_fraction
-
-    def __call__(self, step):
-        left = (self.steps - tf.cast(step, tf.float32)) / (self.steps * self.decay_fraction)
-        return self.learning_rate * tf.clip_by_value(left, 0.0, 1.0)
-
-    def get_config(self):
-        return {"learning_rate": self.learning_rate, "steps": self.steps, "decay_fraction": self.decay_fraction}
-
-
 @tf.function
-def _normalise_anew(network: keras.Model, latents: tf.Tensor) -> None:
+def _set_statistics(network: keras.Model, latents: tf.Tensor) -> None:
     """Makes a network's batch-normalisation statistics those of this batch alone."""
     normalisations = [layer for layer in network.layers if hasattr(layer, "moving_mean")]
     kept = [layer.momentum for layer in normalisations]

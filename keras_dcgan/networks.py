@@ -1,7 +1,6 @@
 """The two networks of a DCGAN (Radford et al. 2016), as functional Keras models."""
 
 import keras
-import tensorflow as tf
 from keras import layers
 
 from keras_dcgan.config import IMAGE_SIZES
@@ -62,7 +61,7 @@ def float32_copy(network: keras.Model) -> keras.Model:
     def clone(layer: layers.Layer) -> layers.Layer:
         config = {**layer.get_config(), "dtype": "float32"}
         if "synchronized" in config:
-            config["synchronized"] = False  # the copy runs on one device
+            config["synchronized"] = False  # the copy runs on one device, whatever it was trained on
         return getattr(layers, type(layer).__name__).from_config(config)
 
     copy = keras.models.clone_model(network, clone_function=clone)
@@ -87,7 +86,5 @@ def _normal() -> keras.initializers.Initializer:
 
 
 def _batch_normalization(name: str) -> layers.Layer:
-    # The seed fixes the scale at 1 and adds 1e-12 to cuDNN's smallest epsilon.
-    return BatchNormalization(
-        momentum=0.9, epsilon=1e-5 + 1e-12, scale=False, synchronized=tf.distribute.has_strategy(), name=name
-    )
+    # The tutorial fixes the scale at 1 and adds 1e-12 to cuDNN's smallest epsilon.
+    return BatchNormalization(momentum=0.9, epsilon=1e-5 + 1e-12, scale=False, name=name)

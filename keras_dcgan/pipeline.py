@@ -1,12 +1,13 @@
-"""The `tf.data` graph between uint8 images and the batches that the networks see."""
+"""The `tf.data` graph between uint8 images and the batches that the networks see, and the way back."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
 if TYPE_CHECKING:
-    from keras_dcgan.sources import Images
+    from keras_dcgan.datasets.stored import Images
 
 
 def make_dataset(
@@ -23,9 +24,9 @@ def make_dataset(
     """Batches of training images, whole-batch transformed and prefetched.
 
     An array stays in memory as uint8; images on disk are read batch by batch, ahead of time. The order within an
-    epoch is a permutation of all images, computed from (seed, epoch) alone, so that batch number n of a run is always
-    the same images, in any process. The last batch of an epoch is filled up
-    with images from the epoch's start: every batch has the same shape, and XLA compiles once.
+    epoch is a permutation of all images, computed from (seed, epoch) alone, so batch number n of a run is always the
+    same images, in any process. The last batch of an epoch is filled up with images from the epoch's start: every
+    batch has the same shape, and XLA compiles once.
 
     Args:
       images: uint8 [N, H, W, C], C being 1 or 3.
@@ -35,9 +36,9 @@ def make_dataset(
       shuffle: a new order each epoch; otherwise the order of `images`.
       seed: seed of the order.
       first_step: with None the dataset is one epoch long, and each further pass over it is the next epoch. With a
-        number it has no end and starts at that batch of the run, counted from 0.
+        number it is endless and starts at that batch of the run, counted from 0.
       mirror: flip each image left to right with probability 1/2, drawn from (seed, step).
-      shard: (i, n) gives the i-th of n equal parts of every batch, which n workers join to the whole of it.
+      shard: (i, n) gives the i-th of n equal parts of every batch; n readers together have the whole of it.
 
     Returns:
       A dataset of float32 [B / n, S, S, C'] in [-1, 1]. Raises ValueError for images of another dtype or shape.
@@ -46,13 +47,10 @@ def make_dataset(
         raise ValueError(
             f"images: {images.dtype} {list(images.shape)}; must be uint8 [N, H, W, C] with 1 or 3 channels and N > 0"
         )
-    count = len(images)
+    count, shape = len(images), images.shape[1:]
     batches = -(-count // batch_size)
-    shape, read = images.shape[1:], getattr(images, "read", None)
     part = batch_size // shard[1]
-    with tf.device("CPU"):
-        stored = tf.constant(images) if read is None else None
-        passes = tf.Variable(0, dtype=tf.int64, trainable=False)
+    read = _reader(images)
 
     def load(step):
         epoch, batch = step // batches, step % batches
@@ -61,24 +59,33 @@ def make_dataset(
         if shuffle:
             order = tf.stack([tf.constant(seed, tf.int64), epoch])
             indices = tf.random.experimental.index_shuffle(indices, seed=order, max_index=count - 1)
-        if read is None:
-            batch_images = tf.gather(stored, indices)
-        else:
-            batch_images = tf.numpy_function(read, [indices], tf.uint8, stateful=False)
-        x = transform(tf.ensure_shape(batch_images, (part, *shape)), image_size, channels)
+        x = transform(tf.ensure_shape(read(indices), (part, *shape)), image_size, channels)
         if mirror:
             flips = tf.random.stateless_uniform((batch_size, 1, 1, 1), tf.stack([tf.constant(seed, tf.int64), step]))
             flips = flips[shard[0] * part : (shard[0] + 1) * part]
             x = tf.where(flips < 0.5, tf.reverse(x, [2]), x)
         return x
 
-    if first_step is not None:
-        steps = tf.data.Dataset.counter(first_step)
-    else:
-        epochs = tf.data.Dataset.from_tensors(0).map(lambda _: passes.assign_add(1) - 1)
-        steps = epochs.flat_map(lambda epoch: tf.data.Dataset.range(epoch * batches, (epoch + 1) * batches))
-        steps = steps.apply(tf.data.experimental.assert_cardinality(batches))
+    steps = _one_epoch_a_pass(batches) if first_step is None else tf.data.Dataset.counter(first_step)
     return steps.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+
+def _reader(images: "np.ndarray | Images") -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function of indices int64 [n] that gives uint8 [n, H, W, C], from memory or from disk."""
+    if not isinstance(images, np.ndarray):
+        return lambda indices: tf.numpy_function(images.read, [indices], tf.uint8, stateful=False)
+    with tf.device("CPU"):
+        stored = tf.constant(images)
+    return lambda indices: tf.gather(stored, indices)
+
+
+def _one_epoch_a_pass(batches: int) -> tf.data.Dataset:
+    """Step numbers of one epoch; each further pass over the dataset gives those of the next epoch."""
+    with tf.device("CPU"):
+        passes = tf.Variable(0, dtype=tf.int64, trainable=False)
+    epochs = tf.data.Dataset.from_tensors(0).map(lambda _: passes.assign_add(1) - 1)
+    steps = epochs.flat_map(lambda epoch: tf.data.Dataset.range(epoch * batches, (epoch + 1) * batches))
+    return steps.apply(tf.data.experimental.assert_cardinality(batches))
 
 
 def transform(images: tf.Tensor, image_size: int, channels: int) -> tf.Tensor:
@@ -96,3 +103,23 @@ def transform(images: tf.Tensor, image_size: int, channels: int) -> tf.Tensor:
         x = tf.image.resize(x, (image_size, image_size), antialias=shrinks)  # (B, S, S, C)
     x = x / 127.5 - 1.0
     return tf.tile(x, [1, 1, 1, 3]) if x.shape[-1] < channels else x
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Undoes the scaling of `transform`: float [...] in [-1, 1] -> uint8 [...] in 0 ... 255, rounded and clipped.
+
+    Raises FloatingPointError if a value is not finite: as uint8 it would be black and look like a result.
+    """
+    images = np.asarray(images, np.float32)
+    if not np.isfinite(images).all():
+        raise FloatingPointError("the generator draws values that are not finite: its training had failed")
+    return np.clip(np.rint((images + 1.0) * 127.5), 0, 255).astype(np.uint8)
+
+
+def as_generated(images: np.ndarray, image_size: int, channels: int, batch_size: int = 500) -> np.ndarray:
+    """Real images as a generator would draw them: uint8 [N, H, W, C] -> uint8 [N, S, S, C'], by `transform`."""
+    parts = [
+        to_uint8(transform(images[i : i + batch_size], image_size, channels).numpy())
+        for i in range(0, len(images), batch_size)
+    ]
+    return np.concatenate(parts)

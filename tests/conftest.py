@@ -1,22 +1,25 @@
 """What the tests share: small images, real MNIST, and a way to run a command as a user does."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# `nohup make test &` and some CI systems start with SIGINT ignored, and children inherit that. The children that these
+# tests interrupt must not: a signal that has a handler here has its default effect in them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest
-from absl import flags
 from hypothesis import settings
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")
 
 ROOT = Path(__file__).parent.parent
+LIMIT = 300  # seconds for any process that a test starts
 
 
 @pytest.fixture
@@ -40,29 +43,24 @@ def mnist() -> np.ndarray:
 
 
 @pytest.fixture
-def command():
-    """Runs `python -m MODULE FLAGS ...` in the project's root and returns the finished process, its output as text."""
+def small_disk(tmp_path):
+    """A folder on a disk of its own that holds 300 kB; the test is skipped where it cannot be mounted."""
+    disk = tmp_path / "small disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", disk]
+    if subprocess.run(mount, capture_output=True, timeout=LIMIT).returncode:
+        pytest.skip("mounting a small disk takes root")
+    yield disk
+    subprocess.run(["umount", disk], check=True, timeout=LIMIT)
 
-    def run(module: str, *flags: str, **options) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, "-m", module, *flags], cwd=ROOT, capture_output=True, text=True, timeout=300, **options
-        )
 
-    return run
-
-
-DEFAULTS = {"which": "last", "preset": "auto", "samples": 100, "seed": 0, "run_dir": None}
+def run_python(*arguments: object, **options) -> subprocess.CompletedProcess:
+    """Runs this Python in the project's root, within `LIMIT`; the finished process has its output as text."""
+    options = {"cwd": ROOT, "capture_output": True, "text": True, "timeout": LIMIT, **options}
+    return subprocess.run([sys.executable, *map(str, arguments)], **options)
 
 
 @pytest.fixture
-def given(monkeypatch):
-    """Has a command's `main`, called in this process, find the given flags and no others."""
-
-    class Flags(dict):
-        def __getattr__(self, name):
-            return self.get(name, DEFAULTS.get(name))
-
-        def __getitem__(self, name):
-            return SimpleNamespace(present=name in self, value=self.get(name))
-
-    return lambda **values: monkeypatch.setattr(flags, "FLAGS", Flags(values))
+def command():
+    """Runs `python -m MODULE FLAGS ...`, as `run_python` does."""
+    return lambda module, *flags, **options: run_python("-m", module, *flags, **options)

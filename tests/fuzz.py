@@ -1,4 +1,4 @@
-"""python -m tests.fuzz --count=100000: feeds damaged files to the readers of IDX, run folders and .tflite metadata.
+"""python -m tests.fuzz --count=100000: feeds damaged files to the readers of pictures, IDX, run folders and .tflite.
 
 Each input is a sound file with random damage, or random bytes. A reader may refuse it with ValueError or OSError, or
 read it; anything else is a finding and ends the program with its seed.
@@ -19,9 +19,22 @@ from pathlib import Path
 from typing import Any
 
 from export.sampler import read_metadata
-from keras_dcgan.config import FORMAT, TrainConfig, read_config
-from keras_dcgan.idx import read_idx
-from keras_dcgan.tables import read_rows
+from keras_dcgan.config import TrainConfig
+from keras_dcgan.datasets.decode import inspect
+from keras_dcgan.datasets.idx import read_idx
+from keras_dcgan.runs import FORMAT, read_config
+from keras_dcgan.training.recorder import read_rows
+from tests.datasets import zoo
+
+PICTURES = [data for name, data in zoo.good_files().items() if name != "jpeg/large.jpg"]
+
+
+def sound_picture(chance: random.Random) -> bytes:
+    return chance.choice(PICTURES)
+
+
+def read_picture(path: Path) -> tuple[int, int, bool]:
+    return inspect(path.read_bytes())
 
 
 def sound_idx(chance: random.Random) -> bytes:
@@ -98,9 +111,14 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
 
 
 def main(count: int, seed: int) -> None:
-    """Feeds `count` inputs to each reader and prints what became of them."""
+    """Feeds `count` inputs to each reader and prints how many it read and refused."""
     resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30))  # a header that lies must not cost memory
-    readers = ((read_idx, sound_idx), (read_config, sound_config), (read_table, sound_table))
+    readers = (
+        (read_idx, sound_idx),
+        (read_config, sound_config),
+        (read_table, sound_table),
+        (read_picture, sound_picture),
+    )
     with in_memory() as folder:
         for reader, make in (*readers, (read_metadata, sound_tflite)):
             read = feed(reader, make, count, seed, Path(folder) / "input")
@@ -108,14 +126,14 @@ def main(count: int, seed: int) -> None:
 
 
 def in_memory() -> tempfile.TemporaryDirectory:
-    """A folder that no disk slows down, where there is such a thing."""
+    """A folder in memory, if the system has one, so that no disk slows this down."""
     return tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
 
 
 def feed(
     reader: Callable[[Path], Any], make: Callable[[random.Random], bytes], count: int, seed: int, path: Path
 ) -> int:
-    """How many of `count` inputs a reader reads; it refuses the others, or what else it raises comes out of here."""
+    """How many of `count` inputs a reader reads. It refuses the others, or this raises what it raised."""
     read = 0
     for i in range(count):
         chance = random.Random(f"{seed} {i}")

@@ -1,7 +1,5 @@
 import json
 import re
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -9,32 +7,31 @@ import tensorflow as tf
 
 from benchmarks import recipe
 from benchmarks.flops import hlo_flops, step_flops
-from keras_dcgan import training
 from keras_dcgan.config import from_preset
-
-ROOT = __file__.rsplit("/tests/", 1)[0]
+from keras_dcgan.training import loop
+from tests.conftest import run_python
 
 
 def test_the_operations_of_a_step_are_those_of_xlas_program():
-    gan = training.build(from_preset("tutorial", {"width": 16}), 10, on_gpu=False)
+    gan = loop.build(from_preset("tutorial", {"width": 16}))
     step = tf.function(gan.adversarial_step, jit_compile=True)
     text = step.experimental_get_compiler_ir(tf.zeros((4, 64, 64, 3)), tf.zeros((4, 100)))(stage="hlo")
     # XLA's count has the zeros around the images; they weigh less the wider the networks are.
     assert step_flops(gan.generator, gan.discriminator, 4) == pytest.approx(hlo_flops(text), rel=0.05)
 
 
-def test_a_step_at_the_seeds_size_has_577_gigaflop():
-    gan = training.build(from_preset("tutorial", {}), 10, on_gpu=False)
+def test_a_step_at_the_tutorials_size_has_577_gigaflop():
+    gan = loop.build(from_preset("tutorial", {}))
     assert step_flops(gan.generator, gan.discriminator, 64) == pytest.approx(577e9, rel=0.01)
 
 
 def test_the_step_is_measured_beside_its_peer(tmp_path):
     command = [
-        sys.executable, "-m", "benchmarks.train_step", "--width=4", "--image_size=16", "--batch_size=4", "--rounds=2",
+        "-m", "benchmarks.train_step", "--width=4", "--image_size=16", "--batch_size=4", "--rounds=2",
         "--steps=2", "--precisions=float32", "--peers=keras_io", f"--json={tmp_path}/step.json",
         f"--figure={tmp_path}/step.png",
     ]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = run_python(*command)
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "step.json").read_text())
     assert [row["name"] for row in report["rows"]] == ["ours float32", "keras_io float32"]
@@ -45,14 +42,14 @@ def test_the_step_is_measured_beside_its_peer(tmp_path):
     assert (tmp_path / "step.png").stat().st_size > 1000
 
 
-def test_a_missing_pytorch_is_said_in_a_line():
-    command = [sys.executable, "-m", "benchmarks.train_step", "--peers=pytorch", "--pytorch_python=/bin/false"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def test_a_missing_pytorch_is_one_line():
+    command = ["-m", "benchmarks.train_step", "--peers=pytorch", "--pytorch_python=/bin/false"]
+    done = run_python(*command)
     assert done.returncode == 1
     assert "no PyTorch" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_the_recipe_refuses_a_row_that_it_does_not_know_and_tells_of_a_run_that_failed(command, monkeypatch, tmp_path):
+def test_the_recipe_refuses_an_unknown_row_and_reports_a_failed_run(command, monkeypatch, tmp_path):
     done = command("benchmarks.recipe", "--rows=default,no_r2", f"--out={tmp_path}/new")
     assert done.returncode != 0 and "unknown row" in done.stderr and not (tmp_path / "new").exists()
     flags = {"out": tmp_path, "one": "", "rows": ["default"], "widths": ["8"], "seeds": ["0", "1"], "jobs": 1}

@@ -3,12 +3,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_dcgan import images as im
-from keras_dcgan.pipeline import make_dataset, transform
+from keras_dcgan.pipeline import as_generated, make_dataset, to_uint8, transform
 
 
-def seed_document_transform(images: np.ndarray) -> np.ndarray:
-    """The seed's own numpy and OpenCV code, uint8 [N, 28, 28, 1] -> float32 [N, 3, 64, 64]."""
+def tutorial_transform(images: np.ndarray) -> np.ndarray:
+    """The MXNet tutorial's own numpy and OpenCV code, uint8 [N, 28, 28, 1] -> float32 [N, 3, 64, 64]."""
     x = np.zeros((len(images), 28, 28))
     x[:] = images[..., 0]
     x = np.asarray([cv2.resize(i, (64, 64)) for i in x])
@@ -16,9 +15,9 @@ def seed_document_transform(images: np.ndarray) -> np.ndarray:
     return np.tile(x.reshape((-1, 1, 64, 64)), (1, 3, 1, 1))
 
 
-def test_transform_is_the_seed_documents(mnist):
+def test_transform_is_the_mxnet_tutorials(mnist):
     ours = transform(mnist[:200], 64, 3).numpy()
-    np.testing.assert_allclose(ours.transpose(0, 3, 1, 2), seed_document_transform(mnist[:200]), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(ours.transpose(0, 3, 1, 2), tutorial_transform(mnist[:200]), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +48,7 @@ def test_channels():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_round_trip_to_uint8(channels):
     every_value = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
-    back = im.to_uint8(transform(every_value, 16, channels).numpy())
+    back = to_uint8(transform(every_value, 16, channels).numpy())
     np.testing.assert_array_equal(back, np.repeat(every_value, channels, -1))
 
 
@@ -59,7 +58,7 @@ def numbered(count: int) -> np.ndarray:
 
 
 def order(dataset) -> list[list[int]]:
-    return [im.to_uint8(batch.numpy())[:, 0, 0, 0].tolist() for batch in dataset]
+    return [to_uint8(batch.numpy())[:, 0, 0, 0].tolist() for batch in dataset]
 
 
 def test_an_epoch_shows_every_image_once_and_fills_the_last_batch():
@@ -100,3 +99,23 @@ def test_fewer_images_than_a_batch():
 def test_images_of_another_kind_are_refused(images):
     with pytest.raises(ValueError, match="must be uint8"):
         make_dataset(images)
+
+
+def test_to_uint8_is_the_inverse_of_the_pipelines_scaling():
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    np.testing.assert_array_equal(to_uint8(transform(levels, 16, 1)), levels)
+
+
+def test_to_uint8_clips_what_is_out_of_range():
+    np.testing.assert_array_equal(to_uint8([-1.5, -1.0, 0.0, 1.0, 1.5]), [0, 0, 128, 255, 255])
+
+
+def test_to_uint8_refuses_what_is_not_finite():
+    with pytest.raises(FloatingPointError, match="not finite"):
+        to_uint8([0.0, float("nan")])
+
+
+def test_reals_as_generated_take_the_pipelines_way():
+    images = np.random.default_rng(0).integers(0, 256, (7, 20, 20, 3), np.uint8)
+    expected = to_uint8(transform(images, 16, 1).numpy())
+    np.testing.assert_array_equal(as_generated(images, 16, 1, batch_size=3), expected)

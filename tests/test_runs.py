@@ -1,14 +1,10 @@
 import json
-import zipfile
 
-import keras
-import numpy as np
 import pytest
 
 from keras_dcgan import runs
-from keras_dcgan.config import TrainConfig, read_config
-from keras_dcgan.gan import DCGAN
-from keras_dcgan.networks import build_discriminator, build_generator
+from keras_dcgan.config import SettingError, TrainConfig, setting_names
+from keras_dcgan.tools.files import BadFile
 
 
 def test_a_new_or_an_empty_folder_is_fine(tmp_path):
@@ -19,14 +15,14 @@ def test_a_new_or_an_empty_folder_is_fine(tmp_path):
 
 def test_a_folder_with_a_run_or_with_other_files_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ValueError, match="no empty folder"):
+    with pytest.raises(SettingError, match="not an empty folder"):
         runs.check_new(tmp_path)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"holds a run already; add --resume .*make fit FLAGS=--resume"):
+    with pytest.raises(SettingError, match=r"already holds a run; add --resume .*make fit FLAGS=--resume"):
         runs.check_new(tmp_path)
 
 
-def test_a_start_that_was_killed_before_its_configuration_leaves_a_new_folder(tmp_path, monkeypatch):
+def test_a_start_killed_before_its_configuration_leaves_a_new_folder(tmp_path, monkeypatch):
     def die():
         raise KeyboardInterrupt
 
@@ -40,13 +36,13 @@ def test_a_start_that_was_killed_before_its_configuration_leaves_a_new_folder(tm
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "config.json"]
 
 
-def test_a_resumed_run_writes_its_settings_back_and_clears_what_a_kill_left(tmp_path):
+def test_a_resumed_run_writes_its_new_settings_and_removes_what_a_kill_left(tmp_path):
     runs.begin(tmp_path, TrainConfig(steps=10), "CPU")
     before = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "samples").mkdir()
     for left in (".generator.tmp-abcd1234.keras", "samples/.latest.tmp-abcd1234.png"):
         (tmp_path / left).touch()
-    runs.go_on(tmp_path, TrainConfig(steps=100))
+    runs.resume(tmp_path, TrainConfig(steps=100))
     after = json.loads((tmp_path / "config.json").read_text())
     assert after == before | {"config": before["config"] | {"steps": 100}}
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["config.json", "samples"]
@@ -55,40 +51,57 @@ def test_a_resumed_run_writes_its_settings_back_and_clears_what_a_kill_left(tmp_
 def test_begin_records_settings_versions_and_command(tmp_path):
     config = TrainConfig(width=5)
     runs.begin(tmp_path / "run", config, "CPU")
-    assert read_config(tmp_path / "run" / "config.json") == config
+    assert runs.read_config(tmp_path / "run" / "config.json") == config
     about = json.loads((tmp_path / "run" / "config.json").read_text())
     assert about["versions"]["keras"] and about["versions"]["python"] and about["command"] and about["device"] == "CPU"
 
 
-def test_a_saved_generator_draws_the_same(tmp_path):
-    generator = build_generator(2, 16, 1, 5)
-    gan = DCGAN(generator, build_discriminator(2, 16, 1))
-    gan.compile(keras.optimizers.Adam(), keras.optimizers.Adam())
-    runs.save_networks(tmp_path, gan)
-    latents = runs.draw_latents(3, 5, seed=0)
-    for path in (tmp_path, tmp_path / runs.GENERATOR):
-        np.testing.assert_allclose(runs.load_generator(path)(latents), generator(latents), atol=1e-6)
+def test_a_configuration_is_read_as_it_was_written(tmp_path):
+    config = TrainConfig(seed=7)
+    runs.write_config(tmp_path / "config.json", config, {"device": "CPU"})
+    assert runs.read_config(tmp_path / "config.json") == config
+    assert json.loads((tmp_path / "config.json").read_text())["device"] == "CPU"
 
 
-def test_latents_depend_on_the_seed_alone():
-    np.testing.assert_array_equal(runs.draw_latents(3, 5, 1), runs.draw_latents(3, 5, 1))
-    assert np.any(runs.draw_latents(3, 5, 1) != runs.draw_latents(3, 5, 2))
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "config": {"widht": 3}}', '{"config": {}}', "\xff"])
+def test_a_bad_configuration_is_refused_by_name(tmp_path, text):
+    path = tmp_path / "config.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(BadFile, match=r"config\.json: not a run's configuration"):
+        runs.read_config(path)
 
 
-def test_what_is_no_generator_is_refused_by_name(tmp_path):
-    missing, text, other = tmp_path / "a.keras", tmp_path / "b.keras", tmp_path / "c.keras"
-    text.write_text("hello")
-    build_discriminator(2, 16, 1).save(other)
-    zipped = tmp_path / "d.keras"
-    with zipfile.ZipFile(zipped, "w") as archive:
-        archive.writestr("../evil.txt", "hello")
-    for path, message in (
-        (missing, "no such file"),
-        (text, "not a .keras"),
-        (other, "no generator"),
-        (zipped, "cannot"),
-    ):
-        with pytest.raises(ValueError, match=message) as caught:
-            runs.load_generator(path)
-        assert path.name in str(caught.value)
-    assert not (tmp_path.parent / "evil.txt").exists()
+def about(**changes):
+    return {"format": runs.FORMAT, "config": TrainConfig().to_dict(), **changes}
+
+
+@pytest.mark.parametrize("name", setting_names())
+def test_a_missing_setting_does_not_become_the_default(tmp_path, name):
+    damaged = about()
+    del damaged["config"][name]
+    (tmp_path / "config.json").write_text(json.dumps(damaged))
+    with pytest.raises(BadFile, match=f"lacks {name}"):
+        runs.read_config(tmp_path / "config.json")
+
+
+@pytest.mark.parametrize("number", [0, runs.FORMAT + 1, "1", None, True, 1.0])
+def test_an_unknown_format_is_refused(tmp_path, number):
+    (tmp_path / "config.json").write_text(json.dumps(about(format=number)))
+    with pytest.raises(BadFile, match=r"its format is .*, and this program reads 1"):
+        runs.read_config(tmp_path / "config.json")
+
+
+def test_a_run_folder_belongs_to_one_process(tmp_path):
+    with runs.lock(tmp_path), pytest.raises(SettingError, match="another process is training"), runs.lock(tmp_path):
+        pass
+    with runs.lock(tmp_path):
+        pass
+
+
+def test_a_missing_generator_names_the_others(tmp_path):
+    with pytest.raises(BadFile, match=r"generator\.keras: no such file; a run writes it when it ends"):
+        runs.generator_path(tmp_path, "last")
+    (tmp_path / runs.BEST_GENERATOR).touch()
+    with pytest.raises(BadFile, match=r"no such file; there is --which=best"):
+        runs.generator_path(tmp_path, "last")
+    assert runs.generator_path(tmp_path, "best") == tmp_path / runs.BEST_GENERATOR

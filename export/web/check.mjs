@@ -1,6 +1,7 @@
-// Drives the page in a headless Chromium, as a person would, and prints what it saw as JSON for tests/test_web.py:
+// Drives the page in a headless Chromium, as a person would, and prints as JSON what it saw, for
+// tests/export/test_web.py:
 //
-//   node check.mjs URL CHROMIUM SERVER_PID     the last is ended on the way, to see whether the page does without
+//   node check.mjs URL CHROMIUM SERVER_PID     ends the server on the way: the page must work without it
 //   node check.mjs URL CHROMIUM --picture=docs/web.png
 
 import { createRequire } from 'node:module';
@@ -10,7 +11,7 @@ const [url, executablePath, last] = process.argv.slice(2);
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const browser = await chromium.launch({
   executablePath,
-  headless: true, // with a user-data-dir of its own, which is empty
+  headless: true, // with an empty profile of its own
   args: [
     '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync',
     '--no-first-run',
@@ -84,7 +85,7 @@ async function check(server) {
   await page.keyboard.press('Enter');
   seen.refused = await page.locator('#seed').evaluate((input) => !input.validity.valid);
 
-  // By keyboard alone: picture 4 becomes A, picture 9 becomes B, the slider goes to both ends and to the middle.
+  // With the keyboard alone: picture 4 becomes A, picture 9 B; the slider moves to both ends and to the middle.
   await visit(page, '?seed=7');
   await page.locator('#surprise').focus();
   await page.keyboard.press('Tab');
@@ -134,16 +135,16 @@ async function check(server) {
   return { ...seen, console: console_ };
 }
 
-const HEIGHT = 530; // of both in the picture, which is to stay under 200 KB
+const HEIGHT = 530; // pixels of each view; the picture must stay under 200 KB
 
-/** The page on a desktop and on a phone, beside each other. */
+/** The page on a desktop and on a phone, side by side. */
 async function picture(path) {
   const views = [];
   for (const [width, height, colorScheme] of [[1200, 940, 'dark'], [430, 940, 'light']]) {
     const page = await open({ viewport: { width, height }, colorScheme, deviceScaleFactor: 1 });
     await visit(page, '?seed=7');
     for (const index of [5, 28]) await page.locator('#grid button').nth(index).click();
-    for (let i = 0; i < 5; i++) { // the first calls are slow: the browser is still compiling
+    for (let i = 0; i < 5; i++) { // the first calls are slow, while the browser compiles
       await page.locator('#draw').click();
       await settled(page);
     }

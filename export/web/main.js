@@ -1,7 +1,7 @@
-// Draws pictures in the browser with a generator that `python -m export` wrote; README.md tells how to serve the page.
+// Draws pictures in the browser with a generator that `python -m export` wrote; README.md says how to serve the page.
 //
-//   ?file=generator.tflite   which of the exported files; the int8 one where nothing is said
-//   ?seed=7                  which pictures: the same as those of python -m export.sampler --seed=7
+//   ?file=generator.tflite   which of the exported files; by default the int8 one
+//   ?seed=7                  which pictures: those of python -m export.sampler --seed=7
 
 const PICTURES = 30;
 const MAX_SEED = 2 ** 31 - 1;
@@ -12,7 +12,7 @@ const KINDS = ['int8', 'int8-full', 'float16', 'float32']; // the first that was
 
 const ui = Object.fromEntries([...document.querySelectorAll('[id]')].map((element) => [element.id, element]));
 
-/** Something that the reader of the page can understand and mend; the message is shown as it is. */
+/** A problem that the visitor can understand and fix; the page shows the message as it is. */
 class Problem extends Error {}
 
 /** A generator in a .tflite file. Shapes are read from its signatures. */
@@ -31,7 +31,7 @@ class Generator {
       if (!(signature in model.signatures)) throw new Problem(`The file has no signature “${signature}”.`);
     }
     const generator = new Generator(litert, model);
-    await generator.sample(0, 0); // packs the weights, so that later calls take their usual time
+    await generator.sample(0, 0); // packs the weights: only the first call is slow
     return generator;
   }
 
@@ -40,7 +40,7 @@ class Generator {
     return this.run('sample', new Int32Array([seed, index]), [2]);
   }
 
-  /** The latents that `sample` draws from: float32, [latentDim]. */
+  /** The latents from which `sample` draws: float32, [latentDim]. */
   latents(seed, index) {
     return this.run('latents', new Int32Array([seed, index]), [2]);
   }
@@ -69,7 +69,7 @@ class Generator {
   }
 }
 
-/** A point of the way between two latents, t from 0 to 1, on the sphere: straight lines leave what was trained on. */
+/** A point between two latents, t from 0 to 1, on the sphere: a straight line leaves the lengths seen in training. */
 function spherical(start, end, t) {
   const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
   const cosine = dot(start, end) / Math.sqrt(dot(start, start) * dot(end, end));
@@ -91,7 +91,7 @@ function paint(canvas, picture, { width, height, channels }) {
   canvas.getContext('2d').putImageData(image, 0, 0);
 }
 
-/** The JSON object that `python -m export` appends to a file in a zip archive, uncompressed; null where there is none. */
+/** The JSON object that `python -m export` appends to a file in a zip archive, uncompressed; null if there is none. */
 function readMetadata(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const end = bytes.length - 22; // the archive's last record, which has no comment
@@ -109,11 +109,11 @@ function readMetadata(bytes) {
 async function loadRuntime() {
   if (typeof WebAssembly !== 'object') {
     throw new Problem(
-      'This browser has no WebAssembly, which the generator runs in. Some switch it off for safety ' +
-        '(“lockdown” or “safest” mode); allow it for this page, or take another browser.',
+      'This browser has no WebAssembly, which the generator needs. Some browsers turn it off for safety ' +
+        '(“lockdown” or “safest” mode). Allow it for this page, or use another browser.',
     );
   }
-  // LiteRT writes what it logs to stderr, which would come as errors in the console; only its errors are.
+  // LiteRT logs to stderr, which the console would show as errors; show only its real errors so.
   self.Module = {
     printErr: (line) => (/^(ERROR|FATAL|[EF]\d{4} )/.test(line) ? console.error(line) : console.debug(line)),
   };
@@ -123,13 +123,13 @@ async function loadRuntime() {
     return litert;
   } catch (error) {
     throw new Problem(
-      'The runtime, LiteRT.js, cannot be loaded. Was the page served by serve.py, is the network there, and is ' +
-        `the browser of 2023 or later? (${error?.message ?? 'a script is missing'})`,
+      'The runtime, LiteRT.js, cannot be loaded. Check that serve.py serves this page, that the network works, ' +
+        `and that the browser is from 2023 or later. (${error?.message ?? 'a script is missing'})`,
     );
   }
 }
 
-/** What was exported, by export.json: [{file, kind, bytes}], or [] where that cannot be read. */
+/** What was exported, by export.json: [{file, kind, bytes}], or [] if it cannot be read. */
 async function listFiles() {
   try {
     const { files } = await (await fetch(MODELS + 'export.json')).json();
@@ -151,24 +151,24 @@ async function fetchFile(file, files) {
   try {
     response = await fetch(MODELS + file);
   } catch {
-    throw new Problem(`${file} cannot be fetched: there is no network, and no earlier visit has kept the file.`);
+    throw new Problem(`${file} cannot be loaded: there is no network, and no earlier visit stored the file.`);
   }
   if (response.status === 404) {
     const others = files.map((other) => other.file).join(', ');
     throw new Problem(
-      `${file} is missing. ${others ? `There is ${others}. To have it, export` : 'Export'} a generator with “python -m export --run_dir=… --out=exported/” ` +
-        'and serve that folder with “make web EXPORTED=exported/”.',
+      `${file} is missing. ${others ? `The folder holds ${others}. ` : ''}Export a generator with ` +
+        '“python -m export --run_dir=… --out=exported/” and serve it with “make web EXPORTED=exported/”.',
     );
   }
-  if (!response.ok) throw new Problem(`${file} cannot be fetched: the server answers ${response.status}.`);
+  if (!response.ok) throw new Problem(`${file} cannot be loaded: the server answers ${response.status}.`);
   return new Uint8Array(await response.arrayBuffer());
 }
 
 function checkFile(file, bytes) {
   if (new TextDecoder().decode(bytes.subarray(4, 8)) !== 'TFL3') throw new Problem(`${file} is not a .tflite file.`);
   const metadata = readMetadata(bytes);
-  if (metadata?.name !== NAME) throw new Problem(`${file} is cut, or was not written by python -m export.`);
-  if (metadata.format > 1) throw new Problem(`${file} is newer than this page; serve it with the page of its program.`);
+  if (metadata?.name !== NAME) throw new Problem(`${file} is incomplete, or python -m export did not write it.`);
+  if (metadata.format > 1) throw new Problem(`${file} is newer than this page; use the page of the program that exported it.`);
   return metadata;
 }
 
@@ -179,7 +179,7 @@ class Studio {
     this.noun = noun;
     this.seed = 0;
     this.ends = [0, 1]; // places in the grid: A, B
-    this.walks = this.draws = 0; // counted, so that a newer one ends those under way
+    this.walks = this.draws = 0; // counted, so that a newer one stops the older ones
     this.cells = Array.from({ length: PICTURES }, (_, i) => this.makeCell(i));
     ui.grid.append(...this.cells);
     ui.grid.addEventListener('keydown', (event) => this.moveFocus(event));
@@ -231,14 +231,14 @@ class Studio {
       times.push(performance.now() - start);
       if (mine !== this.draws) return;
       paint(cell.firstChild, picture, this.generator);
-      if (performance.now() - rested > 30) { // the page stays alive, and shows what there is
+      if (performance.now() - rested > 30) { // lets the page answer, and show what is drawn so far
         await new Promise((resolve) => setTimeout(resolve));
         rested = performance.now();
       }
     }
     await this.setEnds(this.ends);
     if (mine !== this.draws) return;
-    const middle = times.sort((a, b) => a - b)[PICTURES >> 1]; // a busy machine spoils a mean
+    const middle = times.sort((a, b) => a - b)[PICTURES >> 1]; // the median: a busy machine would spoil the mean
     ui.speed.textContent = `${middle.toFixed(1)} ms`;
     ui.status.textContent = `${PICTURES} ${this.noun}s of seed ${seed}, ${middle.toFixed(1)} ms each.`;
     ui.main.ariaBusy = 'false';
@@ -246,7 +246,7 @@ class Studio {
 
   async setEnds(ends) {
     this.ends = ends;
-    this.latents = null; // of pictures that are no longer chosen
+    this.latents = null; // they belong to pictures that are no longer chosen
     for (const [index, cell] of this.cells.entries()) {
       const end = 'AB'[ends.indexOf(index)];
       cell.toggleAttribute('data-end', Boolean(end));
@@ -257,7 +257,7 @@ class Studio {
     await this.walk();
   }
 
-  /** Draws the morph at the place of the slider. */
+  /** Draws the morph at the position of the slider. */
   async walk() {
     const mine = ++this.walks;
     const [a, b] = this.ends;
@@ -291,16 +291,16 @@ function offerFiles(files, chosen) {
   ui.choice.hidden = false;
 }
 
-/** Keeps what this page has fetched, so that it also starts without a network. */
+/** Stores what this page has fetched, so that it also starts without a network. */
 async function keep() {
-  if (!navigator.serviceWorker) return; // an address without https that is not this machine's
+  if (!navigator.serviceWorker) return; // the address has no https and is not this machine's
   await navigator.serviceWorker.register('sw.js');
   await navigator.serviceWorker.ready;
   const cache = await caches.open(CACHE);
   const fetched = performance.getEntriesByType('resource').map(({ name }) => name);
   for (const url of new Set([location.origin + location.pathname, ...fetched])) {
     if (!url.startsWith(location.origin) || (await cache.match(url))) continue;
-    const response = await fetch(url, { cache: 'force-cache' }); // from the browser's own, without a second download
+    const response = await fetch(url, { cache: 'force-cache' }); // from the browser's cache, without a second download
     if (response.ok) await cache.put(url, response);
   }
   ui.offline.textContent = 'works';
@@ -309,7 +309,7 @@ async function keep() {
 async function start() {
   const query = new URLSearchParams(location.search);
   const runtime = loadRuntime();
-  runtime.catch(() => {}); // told below, in its turn
+  runtime.catch(() => {}); // reported below, when it is awaited
   const files = await listFiles();
   const file = chooseFile(files, query.get('file'));
   offerFiles(files, file);
@@ -329,11 +329,11 @@ async function start() {
 }
 
 start()
-  .then(() => keep().catch((error) => console.warn(`Not kept for use without a network: ${error}`)))
+  .then(() => keep().catch((error) => console.warn(`Not stored for use without a network: ${error}`)))
   .catch((error) => {
     if (!(error instanceof Problem)) console.error(error);
     ui.status.textContent = '';
-    ui.problem.textContent = error instanceof Problem ? error.message : `Something broke: ${error?.message ?? error}`;
+    ui.problem.textContent = error instanceof Problem ? error.message : `An error occurred: ${error?.message ?? error}`;
     ui.problem.hidden = false;
     ui.main.ariaBusy = 'false';
     ui.main.dataset.state = 'failed';

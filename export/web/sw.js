@@ -1,8 +1,8 @@
-// Serves the page from what was kept when there is no network. With one, the network goes first, so that a new export
-// is seen at once; the browser asks the server only whether a file has changed.
+// Without a network, serves the page from what an earlier visit stored. With one, asks the network first, so that a new
+// export is seen at once; the browser asks the server only whether a file has changed.
 
 const CACHE = 'keras-dcgan'; // also in main.js
-const PATIENCE_MS = 3000; // for a network that is there but does not answer
+const PATIENCE_MS = 3000; // for a network that does not answer
 
 self.addEventListener('install', () => self.skipWaiting());
 self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim()));
@@ -13,7 +13,7 @@ self.addEventListener('fetch', (event) => {
 
 async function answer(event) {
   const cache = await caches.open(CACHE);
-  const key = event.request.url.replace(/[?#].*/, ''); // the page is the same whatever its query says
+  const key = event.request.url.replace(/[?#].*/, ''); // the page is the same for every query
   const kept = await cache.match(key);
   const asked = fetch(event.request);
   if (!kept) return asked.then((response) => keep(event, cache, key, response));
@@ -23,7 +23,7 @@ async function answer(event) {
 }
 
 function keep(event, cache, key, response) {
-  // A download that breaks off is not kept; what was there before is.
+  // A download that breaks off is not stored; the earlier copy stays.
   if (response.ok) event.waitUntil(cache.put(key, response.clone()).catch(() => {}));
   if (response.status === 404) event.waitUntil(cache.delete(key));
   return response;

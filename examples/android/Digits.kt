@@ -1,0 +1,38 @@
+// Draws pictures with an exported generator on Android.
+//
+// build.gradle.kts: implementation("com.google.ai.edge.litert:litert:2.1.0") or later.
+// Put generator-int8.tflite into src/main/assets/.
+//
+// This follows the public sources of the package; it was not compiled or run here.
+
+import android.content.Context
+import android.graphics.Bitmap
+import com.google.ai.edge.litert.Accelerator
+import com.google.ai.edge.litert.CompiledModel
+
+/** Draws pictures; do not use it on the main thread. */
+class Digits(context: Context) : AutoCloseable {
+  // The integer operators of `sample` run on a CPU. Accelerator.GPU suits only `generate` of the float files.
+  private val model =
+    CompiledModel.create(context.assets, "generator-int8.tflite", CompiledModel.Options(Accelerator.CPU))
+  private val inputs = model.createInputBuffers("sample")
+  private val outputs = model.createOutputBuffers("sample")
+
+  /** Picture `number` of `seed`, of size * size pixels. */
+  fun draw(seed: Int, number: Int, size: Int = 64): Bitmap {
+    inputs[0].writeInt(intArrayOf(seed, number))
+    model.run(inputs, outputs, "sample")
+    val values = outputs[0].readInt8()              // size * size * channels bytes; the package has no uint8
+    val channels = values.size / (size * size)      // 1 or 3
+    val colours = IntArray(size * size) { i ->
+      val (r, g, b) = List(3) { c -> values[i * channels + c % channels].toInt() and 0xFF }
+      (0xFF shl 24) or (r shl 16) or (g shl 8) or b
+    }
+    return Bitmap.createBitmap(colours, size, size, Bitmap.Config.ARGB_8888)
+  }
+
+  override fun close() {
+    (inputs + outputs).forEach { it.close() }
+    model.close()
+  }
+}

@@ -1,0 +1,156 @@
+"""Prepared images: uint8 arrays of the network's size in `.npy` files, any image of which is one read away.
+
+Plain arrays rather than records in sequence, so that the order of a run stays a function of (seed, epoch) and a resumed
+run sees the same batches, to the byte.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from keras_dcgan.datasets.arrays import npy_header
+from keras_dcgan.datasets.stored import ArrayFiles, Images
+from keras_dcgan.runs import DATASET_REPORT
+from keras_dcgan.tools.files import BadFile, atomic_path, is_temporary, lock, write_text
+from keras_dcgan.tools.terminal import progress
+
+INDEX = "index.json"
+PLAN = "plan.json"  # what is being written; it is there until the index is
+LOCK = ".lock"
+FORMAT = "keras_dcgan prepared 1"
+FILE_BYTES = 2**28
+BATCH = 256  # images decoded at once; fewer of large ones
+
+
+def write_prepared(images: np.ndarray | Images, folder: str | Path, about: dict[str, Any], title: str) -> None:
+    """Writes images into a folder of `.npy` files with an index, or resumes where an interrupted call ended.
+
+    Args:
+      images: uint8 [N, S, S, C].
+      folder: made if it is missing.
+      about: JSON values that identify the images; they are kept in the index. "source" may differ between two calls.
+      title: for the progress bar.
+
+    A second process that wants the same waits for the first. Raises BadFile for a folder that holds something else, and
+    OSError if it cannot be written.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    per_file = max(1, FILE_BYTES // int(np.prod(images.shape[1:])))
+    plan = {"format": FORMAT, "shape": list(images.shape), "per_file": per_file, **about}
+    with lock(folder / LOCK, wait=True):
+        if _agrees(_read_json(folder / INDEX), plan):
+            return
+        _clear(folder, plan)
+        write_text(folder / PLAN, json.dumps(plan, indent=2) + "\n")
+        files = _write_files(images, folder, per_file, title)
+        write_text(folder / INDEX, json.dumps({**plan, "files": files}, indent=2) + "\n")
+        (folder / PLAN).unlink()
+
+
+def is_prepared(folder: str | Path) -> bool:
+    """Whether a folder holds the index of prepared images."""
+    return _read_json(Path(folder) / INDEX).get("format") == FORMAT
+
+
+def open_prepared(folder: str | Path, verify: bool = False) -> tuple[ArrayFiles, dict[str, Any]]:
+    """The images of a folder that `write_prepared` made, and its index.
+
+    Sizes are always checked, checksums only with `verify`, which reads everything. Raises BadFile for files that are
+    missing, cut or altered.
+    """
+    folder = Path(folder)
+    index = _read_json(folder / INDEX)
+    try:
+        if index.get("format") != FORMAT:
+            raise ValueError(f"not an index of {FORMAT}")
+        count, height, width, channels = (int(side) for side in index["shape"])
+        files = [_check_file(folder, entry, (height, width, channels), verify) for entry in index["files"]]
+        if sum(entry[2] for entry in files) != count or not count or channels not in (1, 3):
+            raise ValueError(f"its files do not add up to {index['shape']}")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadFile(f"{folder / INDEX}: {error}") from error
+    return ArrayFiles(files, (height, width, channels)), index
+
+
+def fingerprint(index: dict[str, Any]) -> str:
+    """What identifies the images of an index: a digest of the checksums of its files."""
+    parts = json.dumps([entry["blake2b"] for entry in index["files"]])
+    return hashlib.blake2b(parts.encode(), digest_size=16).hexdigest()
+
+
+def _agrees(found: dict[str, Any], plan: dict[str, Any]) -> bool:
+    """Whether an index or a plan is of the same images, wherever they came from."""
+    return all(found.get(name) == value for name, value in plan.items() if name != "source")
+
+
+def _clear(folder: Path, plan: dict[str, Any]) -> None:
+    """Removes what a killed process left unfinished. Raises BadFile if the folder holds something else."""
+    for path in filter(is_temporary, list(folder.iterdir())):
+        path.unlink()
+    known = (LOCK, DATASET_REPORT)  # the latter is there if a start refused its data
+    if any(path.name not in known for path in folder.iterdir()) and not _agrees(_read_json(folder / PLAN), plan):
+        raise BadFile(f"{folder}: holds something else; give a new or empty folder")
+
+
+def _write_files(images: np.ndarray | Images, folder: Path, per_file: int, title: str) -> list[dict[str, Any]]:
+    entries = []
+    with progress(title, len(images)) as bar:
+        for number, start in enumerate(range(0, len(images), per_file)):
+            stop = min(start + per_file, len(images))
+            path = folder / f"images-{number:05d}.npy"
+            if path.exists():
+                bar.update(stop - start)
+            else:
+                _write_file(path, images, start, stop, bar)
+            entries.append({"file": path.name, "images": stop - start, "blake2b": _digest(path)})
+    return entries
+
+
+def _write_file(path: Path, images: np.ndarray | Images, start: int, stop: int, bar: tqdm) -> None:
+    batch = max(1, min(BATCH, 2**26 // int(np.prod(images.shape[1:]))))
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (stop - start, *images.shape[1:])}
+        np.lib.format.write_array_header_1_0(file, header)
+        for first in range(start, stop, batch):
+            part = images[first : min(first + batch, stop)]
+            file.write(np.ascontiguousarray(part).data)
+            bar.update(len(part))
+        file.flush()
+        os.fsync(file.fileno())  # the index that will vouch for it must not outlive a power cut without it
+
+
+def _check_file(
+    folder: Path, entry: dict[str, Any], image: tuple[int, int, int], verify: bool
+) -> tuple[Path, int, int]:
+    """Path, offset and number of images of an entry of the index. Raises ValueError if the file does not agree."""
+    path = folder / Path(entry["file"]).name  # never outside of the folder
+    if not path.is_file():
+        raise ValueError(f"{path.name} is missing; prepare the data set again")
+    found, fortran, dtype, offset = npy_header(path)
+    expected = (entry["images"], *image)
+    size = offset + int(np.prod(expected, dtype=object))
+    if found != expected or fortran or dtype != np.uint8 or path.stat().st_size != size:
+        raise ValueError(f"{path.name} is cut or another file; prepare the data set again")
+    if verify and _digest(path) != entry["blake2b"]:
+        raise ValueError(f"{path.name} has a wrong checksum; prepare the data set again")
+    return path, offset, entry["images"]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The content of a JSON file, or nothing if it is missing or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else {}
+    except (OSError, ValueError, RecursionError):
+        return {}

@@ -1,0 +1,219 @@
+"""The door to this room: opens what a run trains on by its name or path, and reports what is in it."""
+
+import contextlib
+import dataclasses
+import difflib
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from keras_dcgan.config import NAMED_DATASETS, SettingError, TrainConfig, is_path, setting_names
+from keras_dcgan.datasets import arrays, folder, named, prepared
+from keras_dcgan.datasets.decode import SUFFIXES
+from keras_dcgan.datasets.square import Target
+from keras_dcgan.datasets.stored import FittedImages, FolderImages, Images
+from keras_dcgan.runs import DATASET_REPORT
+from keras_dcgan.tools.files import write_text
+
+LISTED = 3  # files that an error names
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """An open data set of N images.
+
+    Attributes:
+      name: a known name, or a path.
+      images: uint8 [N, H, W, C], in memory or read when indexed.
+      report: what was found in it, as `dataset.json` has it.
+      labels: uint8 [N], or None if the data set has none or nobody asked for them.
+    """
+
+    name: str
+    images: np.ndarray | Images
+    report: dict[str, Any]
+    labels: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def reordered(self, order: np.ndarray) -> "Data":
+        """The same data in another order, int [N]: number i is what number order[i] is now.
+
+        An array is copied; of images on disk only the order changes.
+        """
+        images = self.images[order] if isinstance(self.images, np.ndarray) else self.images.reordered(order)
+        return dataclasses.replace(self, images=images, labels=None if self.labels is None else self.labels[order])
+
+
+def locate(dataset: str) -> str:
+    """A data set as a configuration holds it: a known name, or its real path. Raises SettingError for neither."""
+    if dataset in NAMED_DATASETS:
+        return dataset
+    path = Path(dataset).expanduser().resolve()
+    if not dataset or not path.exists():
+        close = difflib.get_close_matches(dataset, NAMED_DATASETS, 1)
+        raise SettingError(
+            f"dataset={dataset}",
+            f"no such folder or file, and none of {', '.join(NAMED_DATASETS)}"
+            + (f"; did you mean {close[0]}?" if close else ""),
+        )
+    return str(path)
+
+
+def open_data(config: TrainConfig, with_labels: bool = False, report_folder: str | Path | None = None) -> Data:
+    """Opens a configuration's data set.
+
+    Args:
+      config: `dataset`, and the settings that belong to it.
+      with_labels: also load the labels of a named data set; without them if no source has them.
+      report_folder: where `dataset.json` goes if too many files of a folder cannot be used; made if it is missing.
+
+    Raises SettingError or BadFile for data that cannot be trained on, DatasetUnavailable for a named data set that no
+    source has, and OSError for files that cannot be read.
+    """
+    path = Path(config.dataset)
+    if not is_path(config.dataset):
+        data = _open_named(config, with_labels)
+    elif prepared.is_prepared(path):
+        images, index = prepared.open_prepared(path)
+        data = _same_size(config, images, prepared_from=index.get("source"), fingerprint=prepared.fingerprint(index))
+    elif path.is_dir():
+        data = _open_folder(config, path, Path(report_folder) if report_folder else None)
+    else:
+        data = _open_array(config)
+    return data
+
+
+def make_square(data: Data, config: TrainConfig) -> Data:
+    """Data whose images are uint8 [N, S, S, C], of the size and channels of a configuration; the pipeline need not."""
+    if isinstance(data.images, FolderImages):
+        return data
+    return dataclasses.replace(data, images=FittedImages(data.images, target_of(config)))
+
+
+def target_of(config: TrainConfig) -> Target:
+    """What the settings make of every picture."""
+    return Target(**{field.name: getattr(config, field.name) for field in dataclasses.fields(Target)})
+
+
+def identify(data: Data, config: TrainConfig) -> dict[str, Any]:
+    """What the index of prepared images records: where they came from, and what was made of them."""
+    fingerprint = data.report.get("fingerprint")
+    return {"source": data.name, "source_fingerprint": fingerprint, **dataclasses.asdict(target_of(config))}
+
+
+def describe(data: Data, config: TrainConfig) -> str:
+    """One line for people: how many images, their sizes and colours, how many files were skipped, what they become."""
+    report = data.report
+    parts = [f"{Path(data.name).name}: {report['images']:,} images"]
+    if "smallest" in report:
+        sizes = f"{report['smallest']} to {report['largest']} pixels"
+        parts.append(f"{sizes} (median shorter side {report['median_shorter_side']})")
+        parts.append(f"{report['colour']:,} in colour, {report['grey']:,} grey")
+        if report["skipped"]:
+            parts.append(f"{len(report['skipped']):,} files skipped, see {DATASET_REPORT}")
+    else:
+        parts.append(f"{report['stored_as']} each")
+    size = config.image_size
+    return ", ".join(parts) + f"; to {size}x{size}x{config.channels} ({config.resize_mode})"
+
+
+def write_report(data: Data, config: TrainConfig, folder: str | Path) -> None:
+    """Writes `dataset.json` to a folder, made if it is missing: what was found, and the settings that decode it."""
+    _write_report(data.report, config, Path(folder))
+
+
+def check_same(data: Data, path: str | Path) -> None:
+    """Raises SettingError if the `dataset.json` at `path` reports other images than these; warns if it is missing."""
+    try:
+        before = json.loads(Path(path).read_text(encoding="utf-8"))
+        then, count = before.get("fingerprint"), before["images"]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        logging.warning("%s: missing or damaged, so nothing shows whether the images are still the same", path)
+        return
+    if then != data.report.get("fingerprint"):
+        raise SettingError(
+            "resume",
+            f"{data.name} no longer holds the images that this run began with ({count} then, {len(data)} now); restore "
+            "them, or begin a new run",
+        )
+
+
+@contextlib.contextmanager
+def reading_errors(data: Data) -> Iterator[None]:
+    """Raises the error that ended the reading of an image, which names the file, and not TensorFlow's version of it."""
+    try:
+        yield
+    except Exception:
+        failure = getattr(data.images, "failure", None)
+        if failure is not None:
+            raise failure from None
+        raise
+
+
+def _open_named(config: TrainConfig, with_labels: bool) -> Data:
+    images, labels = named.load_images(config.dataset, config.data_dir or None), None
+    if with_labels:
+        try:
+            labels = named.load_labels(config.dataset, config.data_dir or None)
+        except named.DatasetUnavailable as error:
+            logging.warning("No labels, so the classes are skipped. %s", error)
+    return dataclasses.replace(_same_size(config, images), labels=labels)
+
+
+def _open_array(config: TrainConfig) -> Data:
+    images = arrays.open_array(config.dataset)
+    ends = np.stack([images[:1], images[-1:]]).tobytes()  # all of it could be hours of reading
+    fingerprint = hashlib.blake2b(f"{images.shape}".encode() + ends, digest_size=16).hexdigest()
+    data = _same_size(config, images, fingerprint=fingerprint)
+    square = images.shape[1] == images.shape[2]
+    return data if square or config.resize_mode == "stretch" else make_square(data, config)  # the pipeline does these
+
+
+def _same_size(config: TrainConfig, images: np.ndarray | Images, **about: Any) -> Data:
+    """Data whose images all have one size."""
+    stored_as = "x".join(map(str, images.shape[1:]))
+    report = {"dataset": config.dataset, **about, "images": len(images), "stored_as": stored_as}
+    return Data(config.dataset, images, report)
+
+
+def _open_folder(config: TrainConfig, root: Path, report_folder: Path | None) -> Data:
+    scan = folder.scan(root, config.cache_dir or None)
+    if not scan.names:
+        raise SettingError(f"dataset={root}", f"no file in it ends in {', '.join(SUFFIXES)} ({scan.others} others)")
+    problems = scan.problems(config.min_side)
+    kept = np.setdiff1d(np.arange(len(scan.names)), list(problems))
+    report = {"dataset": config.dataset, **scan.report(kept, problems)}
+    if not len(kept) or len(problems) > config.max_bad_share * len(scan.names):
+        if report_folder:
+            _write_report(report, config, report_folder)
+        first = [f"{scan.names[index]}: {reason}" for index, reason in list(problems.items())[:LISTED]]
+        more = f"; ... all in {report_folder / DATASET_REPORT}" if report_folder and len(problems) > LISTED else ""
+        raise SettingError(
+            f"max_bad_share={config.max_bad_share}",
+            f"{len(problems)} of {len(scan.names)} pictures in {root} cannot be used ({'; '.join(first)}{more})",
+        )
+    images = FolderImages(root, [scan.names[index] for index in kept], scan.sizes[kept], target_of(config))
+    data = Data(config.dataset, images, report)
+    return _cached(data, config) if config.cache_dir else data
+
+
+def _cached(data: Data, config: TrainConfig) -> Data:
+    """The same data from a decoded copy under `cache_dir`, made if it is missing."""
+    identity = identify(data, config)
+    digest = hashlib.blake2b(json.dumps({**identity, "source": None}).encode(), digest_size=8).hexdigest()
+    target = Path(config.cache_dir) / f"{Path(config.dataset).name}-{digest}"
+    prepared.write_prepared(data.images, target, identity, f"Decoding into {target}")
+    return dataclasses.replace(data, images=prepared.open_prepared(target)[0])
+
+
+def _write_report(report: dict[str, Any], config: TrainConfig, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {name: getattr(config, name) for name in setting_names("decoding")}
+    write_text(folder / DATASET_REPORT, json.dumps(settings | report, indent=2) + "\n")

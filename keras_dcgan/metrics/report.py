@@ -1,0 +1,209 @@
+"""Everything that `evaluate` says of a generator: its figures, the same figures of real images, its nearest reals."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from keras_dcgan import runs
+from keras_dcgan.config import SettingError
+from keras_dcgan.generators import draw_images, draw_latents
+from keras_dcgan.metrics.distances import (
+    frechet_distance,
+    kernel_distance,
+    nearest,
+    precision_recall_density_coverage,
+)
+from keras_dcgan.metrics.features import Extractor, load_extractor
+from keras_dcgan.pipeline import as_generated
+from keras_dcgan.tools import draw
+from keras_dcgan.tools.terminal import progress
+
+if TYPE_CHECKING:
+    import keras
+    from tqdm import tqdm
+
+    from keras_dcgan.datasets.source import Data
+    from keras_dcgan.datasets.stored import Images
+
+MEASURABLE = 32  # the smallest number of images: the measures compare two halves of them
+SHOWN = 16  # samples in nearest.png, each with NEIGHBOURS real images
+NEIGHBOURS = 3
+DRAWN_AT_ONCE = 100  # batch size of the generator
+SEARCHED = 50_000  # for images on disk: how many the nearest reals are searched among
+CHUNK = 1000  # images in memory at a time; at 256 pixels a whole data set would not fit
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """Real images as features, to compare generated ones with.
+
+    Args:
+      extractor: made the features; generated images must go through it too.
+      features: float32 [N, D].
+      floor: Fréchet distance of these reals to `samples` other reals: no generator gets far below it.
+      samples: how many generated images to compare with, N or N - 1.
+    """
+
+    extractor: Extractor
+    features: np.ndarray
+    floor: float
+    samples: int
+
+
+def make_reference(
+    extractor: Extractor, images: "np.ndarray | Images", image_size: int, channels: int, samples: int, seed: int
+) -> Reference:
+    """The features of randomly chosen real images, after the same resizing that the networks see.
+
+    Args:
+      extractor: as `features.load_extractor` gives it.
+      images: uint8 [N, H, W, C], N at least `MEASURABLE`, in memory or on disk.
+      image_size, channels: of the generator's images.
+      samples: size of the reference; as many other images give the floor. Smaller if N is below 2 * samples.
+      seed: seed of the choice.
+    """
+    chosen = np.random.default_rng(seed).permutation(len(images))[: 2 * samples]
+    parts = np.array_split(chosen, -(-len(chosen) // CHUNK))
+    seen = np.concatenate([extractor(as_generated(images[part], image_size, channels)) for part in parts])
+    features, others = np.array_split(seen, 2)
+    return Reference(extractor, features, frechet_distance(features, others), len(others))
+
+
+def evaluate(
+    generator: "keras.Model", data: "Data", samples: int, seed: int, with_picture: bool = True
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Every figure of a generator, the same figures of reals against reals, and a picture of the nearest reals.
+
+    Args:
+      generator: latents [N, Z] -> images [N, S, S, C] in [-1, 1].
+      data: what the generator was trained on; the name decides the features, labels give the shares of the classes.
+      samples: how many images to draw, how many reals to compare with, and how many other reals give the floor. At
+        most half of the data.
+      seed: seed of the latents and of the choice of reals.
+      with_picture: whether to search the nearest reals. This takes all images through the extractor, or `SEARCHED` of
+        them if they are on disk.
+
+    Returns:
+      The figures as JSON values, and uint8 [H', W', C] from `nearest_picture`, or None. Raises SettingError for fewer
+      images than `MEASURABLE`, and FloatingPointError if an image that the generator draws is not finite.
+    """
+    if len(data) < MEASURABLE:
+        raise SettingError(f"dataset={data.name}", f"holds {len(data)} images; measuring needs {MEASURABLE} or more")
+    extractor = load_extractor(data.name)
+    _, size, _, channels = generator.output_shape
+    samples = min(samples, len(data) // 2)
+    latents = draw_latents(samples, generator.input_shape[-1], seed)
+    order = _order(data, samples, seed, with_picture)
+
+    def generate(part: np.ndarray) -> np.ndarray:
+        return draw_images(generator, part, DRAWN_AT_ONCE)
+
+    def read(indices: np.ndarray) -> np.ndarray:
+        return as_generated(data.images[indices], size, channels)
+
+    with progress("Measuring", samples + len(order)) as bar:
+        fakes = _see(extractor, generate, latents, bar)
+        groups = [group for group in np.split(order, [samples, 2 * samples]) if len(group)]
+        reals, others, *further = [_see(extractor, read, group, bar) for group in groups]
+    figures = {
+        "dataset": data.name, "features": extractor.name, "samples": samples, "seed": seed,
+        "generated": _distances(reals.features, fakes.features, seed),
+        "real": _distances(reals.features, others.features, seed),
+        "versions": runs.versions(),
+    }  # fmt: skip
+    if data.labels is not None and fakes.classes is not None and others.classes is not None:
+        figures["classes"] = _shares(data.labels, fakes.classes, others.classes)
+    if not with_picture:
+        return figures, None
+    candidates = np.concatenate([seen.features for seen in (reals, others, *further)])  # in the order of `order`
+    found = order[nearest(fakes.features[:SHOWN], candidates, NEIGHBOURS)]  # (SHOWN, NEIGHBOURS)
+    return figures, nearest_picture(generate(latents[:DRAWN_AT_ONCE])[:SHOWN], [read(indices) for indices in found])
+
+
+def nearest_picture(samples: np.ndarray, neighbours: list[np.ndarray]) -> np.ndarray:
+    """Lays samples uint8 [N, S, S, C] out in four columns, each with its neighbours [K, S, S, C] to its right.
+
+    Grey bars divide the columns: what follows a bar, or the edge, is a sample.
+    """
+    rows = [np.concatenate([sample[np.newaxis], near]) for sample, near in zip(samples, neighbours, strict=True)]
+    rows += [np.zeros_like(rows[0])] * (-len(rows) % 4)
+    columns = [draw.make_grid(np.concatenate(rows[i::4]), columns=len(rows[0])) for i in range(4)]
+    bar = np.full((columns[0].shape[0], draw.GAP, columns[0].shape[2]), 128, np.uint8)
+    return np.concatenate([part for column in columns for part in (column, bar)][:-1], axis=1)
+
+
+def as_text(figures: dict[str, Any]) -> str:
+    """The figures that `evaluate` returns, as a table."""
+    generated, real = figures["generated"], figures["real"]
+    lines = [
+        f"{figures['dataset']}, {figures['samples']} samples, {figures['features']} features",
+        f"{'':20}{'generated':>12}{'real':>12}",
+    ]
+    for name in generated:
+        label = "  standard error" if name == "kernel_distance_standard_error" else name.replace("_", " ")
+        lines.append(f"{label:20}{generated[name]:12.4f}{real[name]:12.4f}")
+    if "classes" in figures:
+        classes = figures["classes"]
+        lines.append(f"{'class':20}{'generated':>12}{'real':>12}")
+        for i, shares in enumerate(zip(classes["generated"], classes["real"], strict=True)):
+            lines.append(f"{i:<20}{shares[0]:12.1%}{shares[1]:12.1%}")
+        lines.append(f"{'total variation':20}{classes['total_variation']:12.4f}{classes['total_variation_real']:12.4f}")
+    return "\n".join(lines)
+
+
+class _Seen(NamedTuple):
+    """Images as an extractor sees them: features float32 [N, D], and classes int [N] if it is a classifier."""
+
+    features: np.ndarray
+    classes: np.ndarray | None
+
+
+def _order(data: "Data", samples: int, seed: int, with_picture: bool) -> np.ndarray:
+    """Indices of the reals to look at: first the reference, then as many for the floor, then more to search among."""
+    order = np.random.default_rng(seed).permutation(len(data))
+    if not with_picture:
+        return order[: 2 * samples]
+    return order if isinstance(data.images, np.ndarray) else order[: max(SEARCHED, 2 * samples)]
+
+
+def _see(extractor: Extractor, make: Callable[[np.ndarray], np.ndarray], items: np.ndarray, bar: "tqdm") -> _Seen:
+    """Takes images through the extractor, `CHUNK` at a time; `make` gives uint8 [n, S, S, C] for n of the items."""
+    features, classes = [], []
+    for start in range(0, len(items), CHUNK):
+        part_features, part_classes = extractor.features_and_classes(make(items[start : start + CHUNK]))
+        features.append(part_features)
+        if part_classes is not None:
+            classes.append(part_classes)
+        bar.update(len(part_features))
+    return _Seen(np.concatenate(features), np.concatenate(classes) if classes else None)
+
+
+def _distances(reals: np.ndarray, others: np.ndarray, seed: int) -> dict[str, float]:
+    """All measures between two sets of features [N, D] and [M, D]."""
+    kernel, error = kernel_distance(reals, others, seed=seed)
+    return {
+        "frechet_distance": frechet_distance(reals, others),
+        "kernel_distance": kernel,
+        "kernel_distance_standard_error": error,
+        **precision_recall_density_coverage(reals, others),
+    }
+
+
+def _shares(labels: np.ndarray, fakes: np.ndarray, reals: np.ndarray) -> dict[str, Any]:
+    """The share of each of ten classes, and the total variation distance to the labels' shares.
+
+    Args:
+      labels: int [N], the true classes of all reals.
+      fakes, reals: int [M], the classes that the classifier sees; those of the reals show its own error.
+    """
+    truth, generated, predicted = (
+        np.bincount(classes, minlength=10)[:10] / len(classes) for classes in (labels, fakes, reals)
+    )
+    return {
+        "generated": np.round(generated, 4).tolist(),
+        "real": np.round(truth, 4).tolist(),
+        "total_variation": float(0.5 * np.abs(generated - truth).sum()),
+        "total_variation_real": float(0.5 * np.abs(predicted - truth).sum()),
+    }

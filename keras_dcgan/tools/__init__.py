@@ -1,0 +1,1 @@
+"""Tools that know nothing of GANs: files, drawing, the terminal."""

@@ -1,0 +1,136 @@
+"""Pictures for people: grids, image files, animations and the figures of a run."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from keras_dcgan.tools.files import BadFile, atomic_path
+
+GAP = 8  # grey pixels between two grids
+FRAMES_PER_SECOND = 20
+
+
+def make_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """Lays images out row by row.
+
+    Args:
+      images: uint8 [N, H, W, C], N > 0, of any height and width.
+      columns: images in a row; by default the grid is as square as it can be.
+
+    Returns:
+      uint8 [rows * H, columns * W, C]; places without an image are black. Raises ValueError for an empty batch.
+    """
+    count, height, width, channels = images.shape
+    if count == 0:
+        raise ValueError("a grid needs at least one image")
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    cells = np.zeros((rows * columns, height, width, channels), np.uint8)
+    cells[:count] = images
+    cells = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)  # (rows, H, columns, W, C)
+    return cells.reshape(rows * height, columns * width, channels)
+
+
+def beside(fakes: np.ndarray, reals: np.ndarray) -> np.ndarray:
+    """Two grids of as many images, fakes left and reals right: uint8 [N, H, W, C] twice -> uint8 [H', W', C]."""
+    left, right = make_grid(fakes), make_grid(reals)
+    gap = np.full((left.shape[0], GAP, left.shape[2]), 128, np.uint8)
+    return np.concatenate([left, gap, right], axis=1)
+
+
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Writes uint8 [H, W, C], C being 1 or 3 (RGB), atomically in the format of the file's suffix, such as .png.
+
+    Raises BadFile for a suffix that Pillow does not write, and OSError if the file cannot be written.
+    """
+    suffix = Path(path).suffix.lower()
+    if Image.registered_extensions().get(suffix) not in Image.SAVE:
+        raise BadFile(f"{path}: {suffix or 'a name without a suffix'} is no image format; use .png or .jpg")
+    with atomic_path(path, sync=False) as temporary:
+        _to_pillow(image).save(temporary, quality=95)
+
+
+def write_animation(path: str | Path, frames: Iterable[np.ndarray]) -> None:
+    """Writes frames of uint8 [H, W, C] atomically as .gif (endless) or .mp4 (MPEG-4 part 2), 20 frames a second.
+
+    Raises BadFile for another suffix, and OSError if the file cannot be written whole.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".gif", ".mp4"):
+        raise BadFile(f"{path}: an animation is written as .gif or .mp4")
+    with atomic_path(path, sync=False) as temporary:
+        if suffix == ".gif":
+            first, *others = map(_to_pillow, frames)
+            duration = 1000 // FRAMES_PER_SECOND  # milliseconds
+            first.save(temporary, save_all=True, append_images=others, duration=duration, loop=0)
+        else:
+            _write_mp4(temporary, list(frames))
+
+
+def _write_mp4(path: Path, frames: list[np.ndarray]) -> None:
+    height, width = frames[0].shape[:2]
+    codec = cv2.VideoWriter.fourcc(*"mp4v")
+    writer = cv2.VideoWriter(str(path), codec, FRAMES_PER_SECOND, (width, height))
+    for frame in frames:
+        writer.write(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR if frame.shape[-1] == 1 else cv2.COLOR_RGB2BGR))
+    writer.release()
+    # OpenCV reports no error, not even for a full disk: only reading the file shows whether it is whole.
+    video = cv2.VideoCapture(str(path))
+    written = 0
+    while video.grab():
+        written += 1
+    video.release()
+    if written != len(frames):
+        raise OSError(f"OpenCV wrote {written} of {len(frames)} frames; is the disk full?")
+
+
+def write_loss_figure(path: str | Path, steps: Sequence[float], values: Mapping[str, Sequence[float]]) -> None:
+    """Draws the losses and what the discriminator gives to reals and fakes over the steps, atomically, as PNG."""
+    from matplotlib.figure import Figure  # slow to import, and only this needs it; no pyplot, so no screen
+
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    losses, scores = figure.subplots(2, 1, sharex=True)
+    for axes, names in ((losses, ("d_loss", "g_loss")), (scores, ("d_real", "d_fake"))):
+        for name in names:
+            axes.plot(steps, values[name], label=name, linewidth=0.8)
+        axes.legend(loc="upper right")
+        axes.grid(alpha=0.3)
+    losses.set_ylabel("loss (nats)")
+    losses.set_ylim(bottom=0)
+    scores.set_ylabel("mean probability of 'real'")
+    scores.set_ylim(0, 1)
+    scores.set_xlabel("step")
+    with atomic_path(path, sync=False) as temporary:
+        figure.savefig(temporary, dpi=100)
+
+
+def write_metrics_figure(
+    path: str | Path, steps: Sequence[float], values: Mapping[str, Sequence[float]], floor: float, title: str
+) -> None:
+    """Draws the Fréchet distance with its floor, and the four shares, over the steps, atomically, as PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    figure.suptitle(title)
+    distance, shares = figure.subplots(2, 1, sharex=True)
+    distance.plot(steps, values["frechet_distance"], marker=".", label="samples against real")
+    distance.axhline(floor, linestyle="--", color="grey", label="real against real")
+    distance.set_yscale("log")
+    distance.set_ylabel("Fréchet distance")
+    for name in ("precision", "recall", "density", "coverage"):
+        shares.plot(steps, values[name], marker=".", label=name)
+    shares.set_ylim(bottom=0)
+    shares.set_xlabel("step")
+    for axes, corner in ((distance, "upper right"), (shares, "lower right")):  # where the curves of a good run are not
+        axes.legend(loc=corner)
+        axes.grid(alpha=0.3)
+    with atomic_path(path, sync=False) as temporary:
+        figure.savefig(temporary, dpi=100)
+
+
+def _to_pillow(image: np.ndarray) -> Image.Image:
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)

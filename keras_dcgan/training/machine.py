@@ -1,0 +1,60 @@
+"""What this machine can do, and what the settings that are "auto" become on it."""
+
+import dataclasses
+from pathlib import Path
+
+import tensorflow as tf
+from absl import logging
+
+from keras_dcgan.config import SettingError, TrainConfig
+
+
+def choose(config: TrainConfig) -> TrainConfig:
+    """The configuration with "auto" replaced by what suits this machine; logs what is in force and why.
+
+    Raises SettingError for an XLA that another setting excludes.
+    """
+    precision, precision_reason = _choose_precision(config)
+    jit_compile, jit_reason = _choose_xla(config)
+    logging.info(
+        "Precision: %s, because %s. XLA: %s, because %s.", precision, precision_reason, jit_compile, jit_reason
+    )
+    return dataclasses.replace(config, precision=precision, jit_compile=jit_compile)
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow sees a GPU."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def _choose_precision(config: TrainConfig) -> tuple[str, str]:
+    """The dtype policy, and the reason."""
+    if config.precision != "auto":
+        return config.precision, f"precision={config.precision}"
+    if _computes_in_bfloat16():
+        return "mixed_bfloat16", "this machine has bfloat16 arithmetic"
+    return "float32", "this machine has no bfloat16 arithmetic"
+
+
+def _choose_xla(config: TrainConfig) -> tuple[str, str]:
+    """ "on" or "off", and the reason."""
+    excluding = f"distribute={config.distribute}" if config.distribute != "off" else None
+    if has_gpu() and config.deterministic:
+        excluding = excluding or "deterministic, on a GPU,"
+    if excluding and config.jit_compile == "on":
+        raise SettingError("jit_compile=on", f"{excluding} excludes XLA; leave one of them out")
+    if excluding:
+        return "off", f"{excluding} excludes it"
+    if config.jit_compile != "auto":
+        return config.jit_compile, f"jit_compile={config.jit_compile}"
+    return ("on", "a GPU is used") if has_gpu() else ("off", "oneDNN's convolutions are faster on a CPU")
+
+
+def _computes_in_bfloat16() -> bool:
+    if has_gpu():
+        details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
+        return details.get("compute_capability", (0, 0)) >= (8, 0)
+    try:
+        return any(flag in Path("/proc/cpuinfo").read_text() for flag in ("avx512_bf16", "amx_bf16"))
+    except OSError:
+        return False

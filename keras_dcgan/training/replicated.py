@@ -1,0 +1,89 @@
+"""The model that splits its batches among the replicas of a TensorFlow strategy."""
+
+import keras
+import tensorflow as tf
+
+from keras_dcgan.gan import DCGAN
+
+
+class ReplicatedDCGAN(DCGAN):
+    """A DCGAN that splits every batch among the replicas of a strategy: the same training, to rounding, as on one.
+
+    Both networks and both optimizers are mirrored: every replica has its copy. Gradients and the statistics of batch
+    normalisation are summed over all replicas, so a step is a function of the global batch. Each worker computes the
+    moving average once, from equal weights. Keras itself does not know of the strategy: `fit` is the plain one, fed
+    with this worker's part of each batch, and checkpoints are those of a `DCGAN`.
+
+    Args:
+      strategy: in its scope both networks were built, and both optimizers must be made.
+      generator, discriminator, seed: as in `DCGAN`.
+    """
+
+    def __init__(
+        self, strategy: tf.distribute.Strategy, generator: keras.Model, discriminator: keras.Model, seed: int = 0
+    ):
+        self._strategy = strategy  # add_weight needs it
+        super().__init__(_synchronized(generator), _synchronized(discriminator), seed)
+        self.replicas = strategy.num_replicas_in_sync
+        self.local_replicas = len(strategy.extended.worker_devices)
+        self.workers = self.replicas // self.local_replicas
+        self._penalise = False  # in the step that is being traced
+
+    def add_weight(self, *args, **kwargs):
+        with self._strategy.scope():
+            return super().add_weight(*args, **kwargs)
+
+    def compile(self, generator_optimizer, discriminator_optimizer, *args, **options):
+        with self._strategy.scope():
+            generator_optimizer.build(self.generator.trainable_variables)
+            discriminator_optimizer.build(self.discriminator.trainable_variables)
+        super().compile(generator_optimizer, discriminator_optimizer, *args, **{**options, "jit_compile": False})
+
+    def train_step(self, images):
+        """As in `DCGAN`, on images of this worker, [B / workers, S, S, C]."""
+        batch_size = tf.shape(images)[0] * self.workers
+        return self.finish_step(self.adversarial_step(images, self.draw_step_latents(batch_size)), batch_size)
+
+    def adversarial_step(self, images, latents) -> dict[str, tf.Tensor]:
+        """As in `DCGAN`, on images of this worker, [B / workers, S, S, C], and the latents of all, [B, Z]."""
+        if not self.r1_weight or self.r1_every == 1:
+            return self._on_replicas(images, latents, penalise=True)
+        # Replicas cannot meet inside a `tf.cond`: what they do differently from step to step is chosen out here.
+        return tf.cond(
+            self.steps_done % self.r1_every == 0,
+            lambda: self._on_replicas(images, latents, penalise=True),
+            lambda: self._on_replicas(images, latents, penalise=False),
+        )
+
+    def objective(self, loss, optimizer):
+        """Each replica's share: optimizers sum the gradients of all."""
+        return super().objective(loss / self.replicas, optimizer)
+
+    def if_penalised(self, then, otherwise):
+        return then() if self._penalise else otherwise()
+
+    def _on_replicas(self, images, latents, penalise: bool) -> dict[str, tf.Tensor]:
+        with tf.device("CPU"):  # or the whole batch would go to every GPU
+            image_parts = tf.split(images, self.local_replicas)
+            latent_parts = tf.split(latents, self.replicas)
+        step = super().adversarial_step
+
+        def replica_step():
+            replica = tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group)
+            return step(image_parts[replica % self.local_replicas], latent_parts[replica])
+
+        self._penalise = penalise
+        with self._strategy.scope():
+            logs = self._strategy.run(replica_step)
+            return {name: self._strategy.reduce("MEAN", value, axis=None) for name, value in logs.items()}
+
+
+def _synchronized(network: keras.Model) -> keras.Model:
+    """The network with batch statistics of the global batch.
+
+    Made outside the scope, of the same layers: otherwise `predict` would have all workers take part.
+    """
+    for layer in network.layers:
+        if hasattr(layer, "synchronized"):
+            layer.synchronized = True
+    return keras.Model(network.inputs, network.outputs, name=network.name)

@@ -1,0 +1,158 @@
+"""export/web/serve.py: its mistakes in one line, the files that it serves, and those that it must not."""
+
+import http.client
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+WEB = Path(__file__).parents[2] / "export/web"
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory) -> Path:
+    """A copy of the page with empty files in place of the npm packages."""
+    folder = tmp_path_factory.mktemp("web")
+    for path in WEB.iterdir():
+        if path.is_file():
+            shutil.copy(path, folder)
+    core, utils = (folder / "node_modules/@litertjs" / name for name in ("core", "wasm-utils"))
+    files = [utils / "dist/index.js", core / "dist/index.js"]
+    files += [core / f"wasm/litert_wasm_{kind}internal.{end}" for kind in ("", "compat_") for end in ("js", "wasm")]
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Stands for an exported folder."""
+    (tmp_path / "exported").mkdir()
+    (tmp_path / "exported/generator.tflite").write_bytes(b"model")
+    (tmp_path / "exported/export.json").write_text("{}")
+    return tmp_path / "exported"
+
+
+def run(web: Path, *flags: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, web / "serve.py", *flags], capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def url(web, folder):
+    server = subprocess.Popen(
+        [sys.executable, web / "serve.py", f"--exported={folder}", "--port=0"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        yield server.stdout.readline().split(" at ")[1].split()[0]
+    finally:
+        server.kill()
+        server.wait(60)
+        server.stdout.close()
+
+
+def status(url: str) -> int:
+    try:
+        with urlopen(url, timeout=10) as answer:
+            return answer.status
+    except HTTPError as error:
+        error.close()
+        return error.code
+
+
+def test_the_page_and_the_export_are_served(url):
+    with urlopen(url, timeout=10) as answer:
+        assert answer.status == 200 and answer.headers["Content-Type"] == "text/html"
+        assert answer.headers["Cache-Control"] == "no-cache"
+    with urlopen(f"{url}models/generator.tflite", timeout=10) as answer:
+        assert answer.read() == b"model" and answer.headers["Content-Type"] == "application/octet-stream"
+    assert status(f"{url}models/export.json?x=1") == 200
+    assert status(f"{url}models/other.tflite") == status(f"{url}serve.py") == status(f"{url}models/") == 404
+
+
+def test_nothing_outside_the_exported_folder_is_served(url, folder):
+    (folder / "x.tflite").symlink_to("/etc/hostname")
+    (folder.parent / "secret.tflite").touch()
+    (folder / "y.tflite").symlink_to(folder.parent / "secret.tflite")
+    (folder / "below").mkdir()
+    (folder / "below" / "z.tflite").touch()
+    (folder / "folder.tflite").mkdir()
+    (folder / "same.tflite").symlink_to("generator.tflite")
+    (folder / "export.json").unlink()
+    (folder / "export.json").symlink_to("/etc/hostname")
+    for name in ("x.tflite", "y.tflite", "below/z.tflite", "folder.tflite", "export.json"):
+        assert status(f"{url}models/{name}") == 404, name
+    assert status(f"{url}models/same.tflite") == 200
+    address = url.removeprefix("http://").strip("/")
+    for path in (
+        "/../serve.py",
+        "/models/../../secret.tflite",
+        "/models/%2e%2e/%2e%2e/secret.tflite",
+        "//etc/hostname",
+    ):
+        connection = http.client.HTTPConnection(address, timeout=10)
+        connection.request("GET", path)
+        assert connection.getresponse().status == 404, path
+        connection.close()
+
+
+def test_links_out_of_the_exported_folder_are_not_part_of_the_site(web, folder, tmp_path):
+    (folder / "x.tflite").symlink_to("/etc/hostname")
+    done = run(web, f"--exported={folder}", f"--out={tmp_path}/site")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "site/models").iterdir()) == ["export.json", "generator.tflite"]
+    (folder / "generator.tflite").unlink()
+    done = run(web, f"--exported={folder}")
+    assert done.returncode == 2 and "there is no .tflite file" in done.stderr
+
+
+def test_the_exported_folder_may_be_a_link_itself(web, folder, tmp_path):
+    (tmp_path / "link").symlink_to(folder)
+    assert run(web, f"--exported={tmp_path}/link", f"--out={tmp_path}/site").returncode == 0
+    assert (tmp_path / "site/models/generator.tflite").is_file()
+
+
+def test_the_site_as_a_folder(web, folder, tmp_path):
+    out = tmp_path / "site"
+    assert run(web, f"--exported={folder}", f"--out={out}").returncode == 0
+    for name in ("index.html", "main.js", "sw.js", "litert/wasm/litert_wasm_internal.wasm", "models/generator.tflite"):
+        assert (out / name).is_file(), name
+    done = run(web, f"--exported={folder}", f"--out={out}")
+    assert done.returncode == 2 and "this exists and is not empty" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--host=nosuchhost"], "--host=nosuchhost: unknown host"),
+        (["--host=nosuchhost.invalid"], "--host=nosuchhost.invalid: unknown host"),
+        (["--host=a..b"], "--host=a..b: unknown host"),
+        (["--host=192.0.2.1", "--port=0"], "--host=192.0.2.1: not an address of this machine"),
+        (["--port=70000"], "--port=70000: must be from 0 to 65535"),
+        (["--exported=missing"], "--exported=missing: there is no .tflite file; python -m export writes them"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(web, folder, flags, message):
+    done = run(web, f"--exported={folder}", *flags)
+    assert done.returncode == 2
+    assert done.stderr == f"error: {message}\n"
+
+
+def test_a_taken_port_advises_another_one(web, folder):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run(web, f"--exported={folder}", f"--port={port}")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: --port={port}: another program uses it; give another port")
+
+
+def test_a_missing_runtime_is_named(tmp_path):
+    copy = shutil.copy(WEB / "serve.py", tmp_path)
+    done = subprocess.run([sys.executable, copy], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "npm ci" in done.stderr

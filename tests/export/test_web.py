@@ -1,0 +1,215 @@
+"""The page of export/web/ in a headless Chromium: what it draws, against Python's LiteRT on the same files."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+from export import build, rng
+from keras_dcgan.generators import interpolate
+from keras_dcgan.networks import build_generator
+from tests.export.helpers import LATENT_DIM, SIZE, lively, runner
+
+WEB = Path(__file__).parents[2] / "export/web"
+PICTURES = 30
+# Grey levels, largest and mean: those of the export's own checks, for in int8 a last bit of a latent can move an
+# activation by a whole step. Measured with trained generators: 1 and 0.00003 at most, in every format.
+TOLERANCE = {"float32": (1, 0.01), "int8": (32, 0.5)}
+FILES = {"float32": "generator.tflite", "int8": "generator-int8.tflite"}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    """Its path, with the npm packages that drive it; skips if Chromium is missing or npm cannot fetch the packages."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    if not shutil.which("npm") or not shutil.which("node"):
+        pytest.skip("no node and npm: apt-get install nodejs npm")
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=60).stdout.strip()
+    if int(version.removeprefix("v").split(".")[0]) < 20:
+        pytest.skip(f"node {version}: playwright-core needs 20 or later")
+    if not all((WEB / "node_modules" / name).is_dir() for name in ("@litertjs/core", "playwright-core", "axe-core")):
+        try:
+            done = subprocess.run(["npm", "ci"], cwd=WEB, capture_output=True, text=True, timeout=180)
+        except subprocess.TimeoutExpired:
+            pytest.skip("npm ci: no answer in three minutes")
+        if done.returncode:
+            pytest.skip(f"npm ci: {done.stderr.strip()[-300:]}")
+    return path
+
+
+def export(folder: Path, channels: int, formats: list[str]) -> Path:
+    keras.utils.set_random_seed(0)
+    lively(build_generator(4, SIZE, channels, LATENT_DIM)).save(folder / "generator.keras")
+    assert build.export(folder / "generator.keras", folder / "exported", formats, 0) == []
+    return folder / "exported"
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory) -> Path:
+    """A tiny grey generator in two formats, and three files that the page must refuse."""
+    out = export(tmp_path_factory.mktemp("grey"), 1, ["float32", "int8"])
+    whole = (out / FILES["int8"]).read_bytes()
+    (out / "cut.tflite").write_bytes(whole[: len(whole) // 2])
+    (out / "foreign.tflite").write_bytes(whole.replace(b'"keras-dcgan-generator"', b'"some-other-generator!"'))
+    (out / "text.tflite").write_text("<!doctype html>")
+    return out
+
+
+def serve(exported: Path):
+    server = subprocess.Popen(
+        [sys.executable, WEB / "serve.py", f"--exported={exported}", "--port=0"], stdout=subprocess.PIPE, text=True
+    )
+    return server, server.stdout.readline().split(" at ")[1].split()[0]
+
+
+@pytest.fixture(scope="module")
+def page(chromium, exported) -> SimpleNamespace:
+    """What export/web/check.mjs saw."""
+    server, url = serve(exported)
+    try:
+        done = subprocess.run(
+            ["node", WEB / "check.mjs", url, chromium, str(server.pid)], capture_output=True, text=True, timeout=300
+        )
+    finally:
+        server.kill()
+        server.wait(60)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return SimpleNamespace(**json.loads(done.stdout))
+
+
+def pictures(rgba: list) -> np.ndarray:
+    """Canvases' bytes -> uint8 [..., S, S, 1], after a look at the other channels."""
+    values = np.array(rgba, np.uint8).reshape(-1, SIZE, SIZE, 4)
+    assert (values[..., 3] == 255).all() and (values[..., :1] == values[..., :3]).all()
+    return values[..., :1]
+
+
+def in_python(path: Path, seed: int) -> np.ndarray:
+    """The pictures that the file draws in Python: uint8 [PICTURES, S, S, C]."""
+    sample = runner(path, "sample")
+    return np.concatenate([sample(seed=np.array([seed, i], np.int32))["picture"] for i in range(PICTURES)])
+
+
+def assert_near(found: np.ndarray, expected: np.ndarray, kind: str) -> None:
+    difference = np.abs(found.astype(int) - expected)
+    largest, mean = TOLERANCE[kind]
+    assert difference.max() <= largest and difference.mean() <= mean, (difference.max(), difference.mean())
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+def test_the_page_draws_the_same_pictures_of_a_seed_as_python(page, exported, kind):
+    expected = in_python(exported / FILES[kind], 7)
+    assert expected.std() > 20  # pictures, and not a grey that agrees with anything
+    assert_near(pictures(page.draws[f"{kind} 7"]), expected, kind)
+
+
+def test_another_seed_draws_other_pictures(page, exported):
+    assert_near(pictures(page.draws["int8 8"]), in_python(exported / FILES["int8"], 8), "int8")
+    assert page.redrawn["status"].startswith("30 pictures of seed 8, ") and "seed=8" in page.address
+    assert_near(pictures(page.draws["surprise"]), in_python(exported / FILES["int8"], page.surprise), "int8")
+    assert page.surprise not in (7, 8)
+    assert page.refused  # a seed of -1
+
+
+def test_the_morph_walks_on_the_sphere_from_one_picture_to_the_other(page, exported):
+    drawn = pictures(page.draws["int8 7"])
+    assert_near(pictures(page.morphs["0"]), drawn[3:4], "int8")
+    assert_near(pictures(page.morphs["100"]), drawn[8:9], "int8")
+    middle = list(interpolate(rng.draw_latents(7, [3, 8], LATENT_DIM), steps=2))[1]
+    generate = runner(exported / FILES["int8"], "generate")
+    expected = np.round((generate(latents=middle[np.newaxis])["images"] + 1) * 127.5)
+    assert_near(pictures(page.morphs["50"]), expected, "int8")
+    assert page.pressed == ["picture 4, end A of the morph", "picture 9, end B of the morph"]
+
+
+def test_the_page_shows_time_and_size(page, exported):
+    megabytes = (exported / FILES["int8"]).stat().st_size / 1e6
+    assert page.facts["size"] == f"{megabytes:.2f} MB"
+    assert 0 <= float(page.facts["speed"].removesuffix(" ms")) < 1000
+    assert page.facts["weights"] == "int8" and page.chosen["weights"] == "int8"
+    assert page.facts["shape"] == "16 × 16, grey" and page.facts["latents"] == "10"
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        (
+            "missing",
+            "generator-float16.tflite is missing. The folder holds generator.tflite, generator-int8.tflite.",
+        ),
+        ("odd", "?file=../secret is not the name of a .tflite file."),
+        ("cut", "cut.tflite is incomplete, or python -m export did not write it."),
+        ("foreign", "foreign.tflite is incomplete, or python -m export did not write it."),
+        ("text", "text.tflite is not a .tflite file."),
+        ("webassembly", "This browser has no WebAssembly"),
+        ("runtime", "The runtime, LiteRT.js, cannot be loaded."),
+        ("offline", "generator-float16.tflite cannot be loaded: there is no network"),
+    ],
+)
+def test_the_page_says_what_is_wrong(page, case, message):
+    seen = page.problems[case]
+    assert seen["state"] == "failed" and seen["status"] == ""
+    assert seen["problem"].startswith(message)
+    assert seen.get("accessibility", []) == []
+
+
+def test_the_page_works_without_the_server_once_loaded(page):
+    assert page.offline["state"] == "ready", page.offline
+    assert page.draws["offline 7"] == page.draws["int8 7"]
+
+
+def test_no_errors_in_the_console(page):
+    """Except the browser's own lines about files that the test withholds."""
+    errors = [line for line in page.console if line[0] == "error"]
+    assert [text for _, text, _ in errors if not text.startswith("Failed to load resource: ")] == []
+    withheld = ("generator-float16.tflite", "litert_wasm_internal.js", "litert_wasm_compat_internal.js")
+    online = [address for _, text, address in errors if "ERR_CONNECTION_REFUSED" not in text]
+    assert [address for address in online if not address.endswith(withheld)] == []
+    # main.js turns LiteRT's log lines into debugging lines.
+    assert any(kind == "debug" and "XNNPACK" in text for kind, text, _ in page.console)
+
+
+def test_the_page_passes_axe_and_is_no_wider_than_the_screen(page):
+    assert page.accessibility == {"dark": [], "light": []}
+    assert max(page.overflow.values()) <= 0
+
+
+def test_pictures_in_colour(chromium, tmp_path):
+    out = export(tmp_path, 3, ["float32"])
+    server, url = serve(out)
+    script = f"""
+      import {{ chromium }} from 'playwright-core';
+      const browser = await chromium.launch({{ executablePath: {json.dumps(chromium)}, args: ['--no-sandbox'] }});
+      const page = await browser.newPage();
+      await page.goto({json.dumps(url + "?seed=3")});
+      await page.waitForSelector('main[data-state=ready]');
+      console.log(JSON.stringify(await page.$$eval('#grid canvas', (all) => all.map((canvas) =>
+        [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]))));
+      await browser.close();
+    """
+    try:
+        done = subprocess.run(
+            ["node", "--input-type=module", "-e", script], cwd=WEB, capture_output=True, text=True, timeout=120
+        )
+    finally:
+        server.kill()
+        server.wait(60)
+    assert done.returncode == 0, done.stderr[-2000:]
+    drawn = np.array(json.loads(done.stdout), np.uint8).reshape(-1, SIZE, SIZE, 4)[..., :3]
+    assert_near(drawn, in_python(out / "generator.tflite", 3), "float32")
+
+
+def test_the_lockfile_names_no_registry():
+    packages = json.loads((WEB / "package-lock.json").read_text())["packages"]
+    assert not [name for name, package in packages.items() if "resolved" in package]
+    assert all("integrity" in package for name, package in packages.items() if name)
+    wanted = json.loads((WEB / "package.json").read_text())
+    assert all(v[0].isdigit() for v in {**wanted["dependencies"], **wanted["devDependencies"]}.values())

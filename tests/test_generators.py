@@ -1,0 +1,92 @@
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+from keras_dcgan import runs
+from keras_dcgan.gan import DCGAN
+from keras_dcgan.generators import draw_images, draw_latents, interpolate, load_generator, save_networks
+from keras_dcgan.networks import build_discriminator, build_generator
+from keras_dcgan.tools.files import BadFile
+
+
+def compiled(**options) -> DCGAN:
+    gan = DCGAN(build_generator(2, 16, 1, 5), build_discriminator(2, 16, 1))
+    gan.compile(keras.optimizers.Adam(), keras.optimizers.Adam(), **options)
+    return gan
+
+
+def test_a_saved_generator_draws_the_same(tmp_path):
+    gan = compiled()
+    save_networks(tmp_path, gan)
+    latents = draw_latents(3, 5, seed=0)
+    loaded = load_generator(tmp_path / runs.GENERATOR)
+    np.testing.assert_allclose(loaded(latents), gan.generator(latents), atol=1e-6)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [runs.DISCRIMINATOR, runs.GENERATOR]
+
+
+def test_an_average_is_saved_beside_the_generator_as_trained(tmp_path):
+    gan = compiled(ema_half_life=100.0)
+    for weight in gan.generator.trainable_variables:
+        weight.assign(weight * 2)
+    save_networks(tmp_path, gan)
+    latents = draw_latents(3, 5, seed=0)
+    for name, network in ((runs.GENERATOR, gan.averaged), (runs.RAW_GENERATOR, gan.generator)):
+        np.testing.assert_allclose(load_generator(tmp_path / name)(latents), network(latents), atol=1e-6)
+    assert np.abs(gan.averaged(latents) - gan.generator(latents)).max() > 1e-3
+
+
+def test_latents_depend_on_the_seed_alone():
+    np.testing.assert_array_equal(draw_latents(3, 5, 1), draw_latents(3, 5, 1))
+    assert np.any(draw_latents(3, 5, 1) != draw_latents(3, 5, 2))
+    latents = draw_latents(2, 3, 7)
+    assert latents.dtype == np.float32 and latents.shape == (2, 3)
+    expected = [[1.52197, -1.14411, 1.15016], [-1.78465, -0.77150, 1.01916]]
+    np.testing.assert_allclose(latents, expected, atol=1e-5)  # the same numbers in every release
+
+
+def test_drawn_images_are_the_generators_as_uint8():
+    generator, latents = build_generator(2, 16, 3, 5), draw_latents(5, 5, 0)
+    images = draw_images(generator, latents, batch_size=2)
+    assert images.shape == (5, 16, 16, 3) and images.dtype == np.uint8
+    np.testing.assert_allclose(images, (np.asarray(generator(latents)) + 1) * 127.5, atol=0.51)
+
+
+def test_a_generator_that_draws_nan_raises():
+    generator = build_generator(2, 16, 1, 5)
+    generator.trainable_variables[0].assign(generator.trainable_variables[0] * np.nan)
+    with pytest.raises(FloatingPointError, match="not finite"):
+        draw_images(generator, draw_latents(2, 5, 0))
+
+
+def test_a_file_that_is_not_a_generator_is_refused_by_name(tmp_path):
+    missing, text, other = tmp_path / "a.keras", tmp_path / "b.keras", tmp_path / "c.keras"
+    text.write_text("hello")
+    build_discriminator(2, 16, 1).save(other)
+    zipped = tmp_path / "d.keras"
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.writestr("../evil.txt", "hello")
+    for path, message in (
+        (missing, "no such file"),
+        (text, "not a .keras"),
+        (other, "not a generator"),
+        (zipped, "cannot"),
+    ):
+        with pytest.raises(BadFile, match=message) as caught:
+            load_generator(path)
+        assert path.name in str(caught.value)
+    assert not (tmp_path.parent / "evil.txt").exists()
+
+
+def test_interpolation_keeps_lengths_and_passes_through_the_latents():
+    latents = np.eye(3, 5, dtype=np.float32) * 2
+    path = np.stack(list(interpolate(latents, steps=4)))
+    assert path.shape == (12, 5) and path.dtype == np.float32
+    np.testing.assert_allclose(path[::4], latents, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(path, axis=1), 2, rtol=1e-5)
+
+
+def test_interpolation_between_equal_latents_stays():
+    path = np.stack(list(interpolate(np.ones((2, 5), np.float32), steps=3)))
+    np.testing.assert_allclose(path, np.ones((6, 5)), atol=1e-6)
