@@ -94,7 +94,7 @@ def main() -> None:
         r1_every = config.r1_every if config.r1_weight else 0
         about["flops"] = step_flops(gan.generator, gan.discriminator, config.batch_size, r1_every)
         if settings["count_flops"]:
-            step = tf.function(gan.adversarial_step, jit_compile=True)
+            step = tf.function(lambda images, latents: gan.adversarial_step(images, latents), jit_compile=True)
             latents = tf.zeros((config.batch_size, config.latent_dim))
             about["hlo_flops"] = hlo_flops(step.experimental_get_compiler_ir(tf.zeros(shape), latents)(stage="hlo"))
     if on_gpu:

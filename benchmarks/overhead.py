@@ -41,13 +41,10 @@ def main(_) -> None:
     config = machine.choose(from_preset(FLAGS.preset, overrides))
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(config.precision)
-    gan = loop.build(config)
-    data = source.open_data(config)
-    iterator = iter(
-        pipeline.make_dataset(
-            data.images, config.batch_size, config.image_size, config.channels, shuffle=True, first_step=0
-        )
-    )
+    data = source.open_data(config, config.labels == "on")
+    gan = loop.build(config, classes=data.classes)
+    batch = (config.batch_size, config.image_size, config.channels)
+    iterator = iter(pipeline.make_dataset(data.images, *batch, first_step=0, labels=data.labels))
     gan.make_train_function()
 
     def steps(count: int) -> dict[str, float]:

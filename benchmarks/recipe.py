@@ -22,9 +22,12 @@ from keras_dcgan.tools.files import write_text
 
 FLAGS = flags.FLAGS
 
-# Each row changes something in the preset `quick`; steps, width and data set can be set for all rows by flags.
+# Each row changes something in the preset `quick` without labels; flags set steps, width and data set for all rows.
 ROWS: dict[str, dict[str, Any]] = {
     "default": {},
+    "labels": {"labels": "on"},
+    "projection": {"labels": "on"},  # and the networks of `benchmarks.conditioning`, as in the next row
+    "conditional_bn": {"labels": "on"},
     "no_r1": {"r1_weight": 0.0},
     "r1_every_step": {"r1_every": 1},
     "r1_every_8": {"r1_every": 8},
@@ -107,6 +110,7 @@ def run_name(run: dict[str, Any]) -> str:
 
 def run_one(out: Path, run: dict[str, Any]) -> None:
     """Trains one run and writes its `result.json`: the figures of each generator that the run has."""
+    from benchmarks.conditioning import BUILDERS
     from keras_dcgan import networks
     from keras_dcgan.datasets import source
     from keras_dcgan.metrics import report
@@ -117,7 +121,9 @@ def run_one(out: Path, run: dict[str, Any]) -> None:
         overrides["steps"] = run["steps"]
     if run["dataset"] == "cifar10":
         overrides["channels"] = 3
-    config = from_preset("quick", {"sample_every": 0, "measure_every": 0, **overrides})
+    config = from_preset("quick", {"sample_every": 0, "measure_every": 0, "labels": "off", **overrides})
+    if run["row"] in BUILDERS:
+        loop.build_generator, loop.build_discriminator = BUILDERS[run["row"]]  # type: ignore[assignment]
     gan = loop.train(config, out / run_name(run)).gan
     data = source.open_data(config, with_labels=True)
 

@@ -11,12 +11,13 @@ import numpy as np
 
 from keras_dcgan import __version__, cli, generators, runs
 from keras_dcgan.config import TrainConfig, is_path, setting_names
-from keras_dcgan.networks import float32_copy
+from keras_dcgan.datasets.classes import Classes
+from keras_dcgan.networks import count_classes, float32_copy, latent_dim_of, with_labels
 from keras_dcgan.tools import files
 
 from . import card, folder, pictures, rng, sampler, saved_model, tflite, verify
 
-PARITY_SEED, PARITY_SAMPLES = 0, 16
+PARITY_SEED, PARITY_SAMPLES, MOST_PARITY_SAMPLES = 0, 16, 64
 METRICS = "metrics.json"  # written beside the generator by keras_dcgan.evaluate
 SHEET = "contact_sheet.png"
 
@@ -36,18 +37,19 @@ def export(source: Path, out: Path, formats: list[str], samples: int) -> list[st
     folder.check_place(out)
     generator = load(source)
     config = runs.read_config(source.parent / runs.CONFIG) if (source.parent / runs.CONFIG).is_file() else None
-    record = describe(source, generator, config)
+    classes = generators.name_classes(generator, source)
+    record = describe(source, generator, config, classes)
     with folder.built_beside(out) as work:
-        latents = rng.draw_latents(PARITY_SEED, range(PARITY_SAMPLES), generator.input_shape[-1])
-        expected = generator.predict(latents, batch_size=PARITY_SAMPLES, verbose=0)
+        reference = draw_reference(generator)
         write_files(generator, work, formats, record["model"])
-        np.savez_compressed(work / verify.PARITY, latents=latents, images=expected)
+        np.savez_compressed(work / verify.PARITY, **reference)  # type: ignore[arg-type]  # mypy: allow_pickle
         rows, drawn = verify.check_files(work, formats)
         record["files"] = remove_failed(work, rows)
-        sheet = {"Keras": expected, **{row["kind"]: drawn[row["kind"]] for row in record["files"]}}
-        pictures.write_contact_sheet(work / SHEET, sheet)
+        sheet = {"Keras": reference["images"], **{row["kind"]: drawn[row["kind"]] for row in record["files"]}}
+        names = [classes.names[label] for label in reference["labels"]] if classes else []
+        pictures.write_contact_sheet(work / SHEET, sheet, names)
         if config and samples:
-            add_frechet_distances(record, config, generator, work, samples)
+            add_frechet_distances(record, config, generator, classes, work, samples)
         write_record(record, work)
         cli.check_interrupted()
     print(verify.table(rows))
@@ -63,14 +65,32 @@ def load(source: Path) -> keras.Model:
     return float32_copy(generators.load_generator(source))
 
 
-def describe(source: Path, generator: keras.Model, config: TrainConfig | None) -> dict[str, Any]:
+def draw_reference(generator: keras.Model) -> dict[str, np.ndarray]:
+    """What every file must draw: latents float32 [N, Z], labels int32 [N] if any, and images float32 [N, S, S, C].
+
+    N is 16, or the number of classes if that is larger, but at most 64.
+    """
+    classes = count_classes(generator)
+    count = min(max(PARITY_SAMPLES, classes), MOST_PARITY_SAMPLES)
+    latents = rng.draw_latents(PARITY_SEED, range(count), latent_dim_of(generator))
+    labels = None
+    if classes:  # in turns, or spread evenly over more classes than samples
+        labels = (np.arange(count) * max(1, classes / count)).astype(np.int32) % classes
+    images = generator.predict(with_labels(latents, labels), batch_size=count, verbose=0)
+    return {"latents": latents, "images": images} | ({"labels": labels} if classes else {})
+
+
+def describe(
+    source: Path, generator: keras.Model, config: TrainConfig | None, classes: Classes | None = None
+) -> dict[str, Any]:
     """The record of an export, without its files: where the generator is from, and the metadata of each file."""
     size, channels = generator.output_shape[-2:]
     digest = files.sha256(source)
     settings = without_paths(config) if config else None
     trained_on = settings["dataset"] if settings else None
+    version = sampler.FORMAT_WITH_CLASSES if classes else sampler.FORMAT
     return {
-        "format": sampler.FORMAT,
+        "format": version,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "source": {"file": source.name, "sha256": digest, "parameters": generator.count_params()},
         "versions": runs.versions(),
@@ -78,13 +98,14 @@ def describe(source: Path, generator: keras.Model, config: TrainConfig | None) -
         "metrics": read_metrics(source.parent / METRICS, digest, config),
         "model": {
             "name": sampler.NAME,
-            "format": sampler.FORMAT,
+            "format": version,
             "version": __version__,
             "trained_on": trained_on,
-            "latent_dim": generator.input_shape[-1],
+            "latent_dim": latent_dim_of(generator),
             "image_size": size,
             "channels": channels,
-            "signatures": tflite.SIGNATURES,
+            **({"classes": classes.to_json()} if classes else {}),
+            "signatures": tflite.SIGNATURES_WITH_LABEL if classes else tflite.SIGNATURES,
             "random_numbers": "threefry2x32-20 with key (seed, index), Box-Muller on 24 bits",
             "generator_sha256": digest,
         },
@@ -124,7 +145,7 @@ def write_files(generator: keras.Model, work: Path, formats: list[str], metadata
     kinds = [kind for kind in formats if kind != verify.SAVED_MODEL]
     whole = tflite.convert(generator) if kinds else b""
     for kind in kinds:
-        model = whole if kind == "float32" else tflite.quantize(whole, kind)
+        model = whole if kind == "float32" else tflite.quantize(whole, kind, count_classes(generator))
         tflite.write_model(work / verify.FILES[kind], model, {**metadata, "weights": kind})
 
 
@@ -143,12 +164,17 @@ def remove_failed(work: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]
 
 
 def add_frechet_distances(
-    record: dict[str, Any], config: TrainConfig, generator: keras.Model, work: Path, samples: int
+    record: dict[str, Any],
+    config: TrainConfig,
+    generator: keras.Model,
+    classes: Classes | None,
+    work: Path,
+    samples: int,
 ) -> None:
     """Adds to the record and to its files' rows how far quantising moves the pictures from the data set."""
     rows = [row for row in record["files"] if row["kind"] != verify.SAVED_MODEL]
     paths = {row["kind"]: work / row["file"] for row in rows}
-    if measured := pictures.frechet_distances(config, generator, paths, samples):
+    if measured := pictures.frechet_distances(config, generator, paths, samples, classes):
         record["frechet"] = measured
         for row in rows:
             row["frechet_distance"] = measured[row["kind"]]

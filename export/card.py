@@ -22,11 +22,11 @@ CALLS = """## How to call it
 
 Signatures, all of batch 1:
 
-- `generate`: latents float32 [1, {latent_dim}] from N(0, 1) -> images float32 {shape} in [-1, 1]
-- `sample`: seed int32 [2], a seed and the number of the picture -> picture uint8 {shape}
+- `generate`: latents float32 [1, {latent_dim}] from N(0, 1){input} -> images float32 {shape} in [-1, 1]
+- `sample`: seed int32 [2], a seed and the number of the picture{input} -> picture uint8 {shape}
 - `latents`: seed int32 [2] -> latents float32 [1, {latent_dim}], from which `sample` draws; with them a program can
   walk from one picture to another
-
+{note}
 Python, with numpy and ai-edge-litert only (as `python -m export.sampler {file} --out=grid.png` does):
 
 ```python
@@ -34,7 +34,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 sample = Interpreter("{file}").get_signature_runner("sample")
-picture = sample(seed=np.array([7, 0], np.int32))["picture"][0]  # uint8 {picture}
+picture = sample(seed=np.array([7, 0], np.int32){python})["picture"][0]  # uint8 {picture}
 ```
 
 Kotlin (`com.google.ai.edge.litert:litert`):
@@ -43,7 +43,7 @@ Kotlin (`com.google.ai.edge.litert:litert`):
 val model = CompiledModel.create(context.assets, "{file}", CompiledModel.Options(Accelerator.CPU))
 val inputs = model.createInputBuffers("sample")
 inputs[0].writeInt(intArrayOf(7, 0))
-val picture: ByteArray = model.run(inputs, "sample")[0].readInt8()  // {values} bytes, 0 ... 255 each
+{kotlin}val picture: ByteArray = model.run(inputs, "sample")[0].readInt8()  // {values} bytes, 0 ... 255 each
 ```
 
 Swift (the package `LiteRT`), which numbers the signatures: 0 `generate`, 1 `latents`, 2 `sample`:
@@ -54,7 +54,7 @@ try options.setHardwareAccelerators([.cpu])
 let model = try CompiledModel(filePath: path, environment: try Environment(), options: options)
 let inputs = try model.createInputBuffers(signatureIndex: 2)
 try inputs[0].write([Int32(7), Int32(0)])
-let picture: [UInt8] = try model.run(inputs: inputs, signatureIndex: 2)[0].read()  // {values} values
+{swift}let picture: [UInt8] = try model.run(inputs: inputs, signatureIndex: 2)[0].read()  // {values} values
 ```
 
 JavaScript (`@litertjs/core`):
@@ -62,7 +62,7 @@ JavaScript (`@litertjs/core`):
 ```js
 await loadLiteRt('/wasm/');
 const model = await loadAndCompile('{file}', {{accelerator: 'wasm'}});
-const outputs = await model.run('sample', {{seed: new Tensor(new Int32Array([7, 0]), [2])}});
+const outputs = await model.run('sample', {{seed: new Tensor(new Int32Array([7, 0]), [2]){javascript}}});
 const picture = await outputs.picture.data(); // {values} values
 ```
 
@@ -70,11 +70,36 @@ The Kotlin and Swift lines follow the packages' public sources; we did not compi
 examples/ in the source hold more. Each file carries its own description: `unzip -p {file} metadata.json`.
 """
 
+# What the calls of a file with classes have in addition: the class with the last label.
+LABEL = {
+    "input": ", label int32 [1] in 0 ... {label}",
+    "note": """
+`label` is a class's number in the table above. Other labels with the same seed and number of the picture share their
+latents: on digits, one handwriting. Do not pass other numbers; they give a picture of no class, without an error.
+""",
+    "python": ", label=np.array([{label}], np.int32)",
+    "kotlin": "inputs[1].writeInt(intArrayOf({label}))  // the label\n",
+    "swift": "try inputs[1].write([Int32({label})])  // the label\n",
+    "javascript": ", label: new Tensor(new Int32Array([{label}]), [1])",
+}
+SAVED_MODEL_CALL = """The SavedModel, with TensorFlow; a single label stands for all pictures:
+
+```python
+import tensorflow as tf
+
+sample = tf.saved_model.load("{file}").signatures["sample"]
+pictures = sample(seed=tf.constant(7), count=tf.constant(2), labels=tf.constant([0, {label}]))["pictures"]  # uint8
+```
+
+Its `serving_default` takes latents float32 [N, {latent_dim}] and labels int32 [N].
+"""
+
 
 def render(record: dict[str, Any], checksums: dict[str, str]) -> str:
     """The card as Markdown, from an export's record and the SHA-256 of the files beside it, by path."""
     model, config, files = record["model"], record["config"], record["files"]
     size, channels = model["image_size"], model["channels"]
+    last = len(model["classes"]["names"]) - 1 if "classes" in model else None
     kinds = {row["kind"]: row["file"] for row in files if row["kind"] != verify.SAVED_MODEL}
     lines = [
         f"# A DCGAN generator{' of ' + model['trained_on'] if model['trained_on'] else ''}",
@@ -83,6 +108,7 @@ def render(record: dict[str, Any], checksums: dict[str, str]) -> str:
         f"{model['latent_dim']} random numbers. {record['source']['parameters']:,} parameters. Exported by Keras DCGAN "
         f"{model['version']} on {record['created'][:10]}; everything below is also in `export.json`.",
         "",
+        *_classes(model.get("classes")),
         "![The same latents drawn by Keras and by every file](contact_sheet.png)",
         "",
         "## Training",
@@ -100,7 +126,8 @@ def render(record: dict[str, Any], checksums: dict[str, str]) -> str:
         "`max diff` and `mean diff`: the difference from Keras on a CPU, for images in [-1, 1]. `sample levels`: the "
         "largest difference between `sample` and `generate` on numpy's random numbers, in grey levels. `XNNPACK`: how "
         "many operators of `generate` run in it. `ms`: the fastest of up to 50 calls on the machine that exported. "
-        "`peak MB`: the memory of a Python process that runs `generate` and `sample`.",
+        "`peak MB`: the memory of a Python process that runs `generate` and `sample`."
+        + ("" if last is None else f" XNNPACK lacks `{verify.LABEL_OPERATOR}`, which makes a vector of the label."),
         "",
     ]
     if kinds:
@@ -108,11 +135,38 @@ def render(record: dict[str, Any], checksums: dict[str, str]) -> str:
         lines.append(
             CALLS.format(
                 file=kinds.get("int8") or next(iter(kinds.values())), latent_dim=model["latent_dim"], shape=shape,
-                picture=shape.replace("1, ", "", 1), values=size * size * channels,
+                picture=shape.replace("1, ", "", 1), values=size * size * channels, **_label_texts(last),
             )
         )  # fmt: skip
+    if last is not None and verify.SAVED_MODEL in {row["kind"] for row in files}:
+        file = verify.FILES[verify.SAVED_MODEL]
+        lines.append(SAVED_MODEL_CALL.format(file=file, label=last, latent_dim=model["latent_dim"]))
     lines += ["## SHA-256", "", "```", *(f"{digest}  {name}" for name, digest in checksums.items()), "```"]
     return "\n".join(lines) + "\n"
+
+
+def _classes(classes: dict[str, Any] | None) -> list[str]:
+    """The labels with their names and numbers of images."""
+    if not classes:
+        return []
+    named = zip(classes["names"], classes["counts"], strict=True)
+    rows = [f"| {label} | {_in_a_cell(name)} | {count:,} |" for label, (name, count) in enumerate(named)]
+    return [
+        "It draws the class that it is asked for:", "",
+        "| label | class | images in the data |", "| --- | --- | --- |", *rows, "",
+    ]  # fmt: skip
+
+
+def _in_a_cell(name: str) -> str:
+    """A class's name without the characters that a Markdown table or a browser would take as its own."""
+    for mark in "\\|<>`*_[]":
+        name = name.replace(mark, f"\\{mark}")
+    return " ".join(name.split())
+
+
+def _label_texts(last: int | None) -> dict[str, str]:
+    """`LABEL` with the last label, or empty texts if there are no classes."""
+    return {name: "" if last is None else text.format(label=last) for name, text in LABEL.items()}
 
 
 def _training(config: dict[str, Any] | None) -> list[str]:

@@ -21,13 +21,16 @@ SEED, PICTURES = 7, 4  # pictures of `sample` that are compared with `generate` 
 TIMED_SECONDS, TIMED_RUNS = 0.7, 50
 
 
-def measure_tflite(path: Path, latents: np.ndarray, expected: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
+def measure_tflite(
+    path: Path, latents: np.ndarray, expected: np.ndarray, labels: np.ndarray | None = None
+) -> tuple[dict[str, Any], np.ndarray]:
     """Runs a `.tflite` file and compares it.
 
     Args:
       path: the file.
       latents: float32 [N, Z].
       expected: float32 [N, S, S, C], Keras's images for them.
+      labels: int32 [N], of a file with classes; `sample` is then compared on all of them.
 
     Returns:
       The measurements as plain JSON values, and the file's images float32 [N, S, S, C].
@@ -37,25 +40,33 @@ def measure_tflite(path: Path, latents: np.ndarray, expected: np.ndarray) -> tup
     before = peak_mb()
     interpreter = Interpreter(str(path), num_threads=1)
     generate, sample, draw = (interpreter.get_signature_runner(name) for name in ("generate", "sample", "latents"))
-    generate(latents=latents[:1])
-    sample(seed=np.array([SEED, 0], np.int32))
+    seeds = [np.array([SEED, i], np.int32) for i in range(PICTURES if labels is None else len(labels))]
+    given = [{} if labels is None else {"label": labels[i : i + 1]} for i in range(len(latents))]
+    generate(latents=latents[:1], **given[0])
+    sample(seed=seeds[0], **given[0])
     found: dict[str, Any] = {"peak_mb": peak_mb(), "peak_mb_before": before}
 
-    images = np.concatenate([generate(latents=row[np.newaxis])["images"] for row in latents])
-    seeds = [np.array([SEED, i], np.int32) for i in range(PICTURES)]
-    wanted = rng.draw_latents(SEED, range(PICTURES), latents.shape[1])
+    def images_of(latents: np.ndarray) -> np.ndarray:
+        rows = [generate(latents=latents[i : i + 1], **given[i])["images"] for i in range(len(latents))]
+        return np.concatenate(rows)
+
+    images = images_of(latents)
+    wanted = rng.draw_latents(SEED, range(len(seeds)), latents.shape[1])
     drawn = np.concatenate([draw(seed=seed)["latents"] for seed in seeds])
-    pictures = np.concatenate([sample(seed=seed)["picture"] for seed in seeds])
+    pictures = np.concatenate([sample(seed=seed, **given[i])["picture"] for i, seed in enumerate(seeds)])
     found |= difference(images, expected) | {"latents_difference": float(np.abs(drawn - wanted).max())}
-    found |= levels(pictures, np.concatenate([generate(latents=row[np.newaxis])["images"] for row in wanted]))
+    found |= levels(pictures, images_of(wanted))
     found["operators"], found["delegated"] = count_operators(path, interpreter)
     for threads in (1, 2):
         timed = Interpreter(str(path), num_threads=threads).get_signature_runner("generate")
-        found[f"ms_{threads}_thread{'s' * (threads > 1)}"] = fastest_ms(lambda run=timed: run(latents=latents[:1]))
+        time_of = fastest_ms(lambda run=timed: run(latents=latents[:1], **given[0]))
+        found[f"ms_{threads}_thread{'s' * (threads > 1)}"] = time_of
     return found, images
 
 
-def measure_saved_model(folder: Path, latents: np.ndarray, expected: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
+def measure_saved_model(
+    folder: Path, latents: np.ndarray, expected: np.ndarray, labels: np.ndarray | None = None
+) -> tuple[dict[str, Any], np.ndarray]:
     """`measure_tflite` for a SavedModel, which has no operators of LiteRT to count."""
     sys.modules["keras"] = None  # type: ignore[assignment]  # a file that needs Keras fails here
     import tensorflow as tf
@@ -63,11 +74,13 @@ def measure_saved_model(folder: Path, latents: np.ndarray, expected: np.ndarray)
     tf.config.set_visible_devices([], "GPU")  # the reference is from a CPU
     model = tf.saved_model.load(str(folder))
     generate, sample = model.signatures["serving_default"], model.signatures["sample"]
-    images = generate(latents=tf.constant(latents))["images"].numpy()
+    given = {} if labels is None else {"labels": tf.constant(labels)}
+    count = PICTURES if labels is None else len(labels)
+    images = generate(latents=tf.constant(latents), **given)["images"].numpy()
     found: dict[str, Any] = {"peak_mb": peak_mb()} | difference(images, expected)
-    wanted = rng.draw_latents(SEED, range(PICTURES), latents.shape[1])
-    pictures = sample(seed=tf.constant(SEED), count=tf.constant(PICTURES))["pictures"].numpy()
-    found |= levels(pictures, generate(latents=tf.constant(wanted))["images"].numpy())
+    wanted = rng.draw_latents(SEED, range(count), latents.shape[1])
+    pictures = sample(seed=tf.constant(SEED), count=tf.constant(count), **given)["pictures"].numpy()
+    found |= levels(pictures, generate(latents=tf.constant(wanted), **given)["images"].numpy())
     return found, images
 
 
@@ -145,7 +158,7 @@ if __name__ == "__main__":
         sys.exit(f"usage: python -m {__package__}.measure FILE.tflite|SAVED_MODEL PARITY.npz [IMAGES.npy]")
     target, parity = Path(sys.argv[1]), np.load(sys.argv[2])
     measure = measure_saved_model if target.is_dir() else measure_tflite
-    result, drawn = measure(target, parity["latents"], parity["images"])
+    result, drawn = measure(target, parity["latents"], parity["images"], parity.get("labels"))
     if len(sys.argv) > 3:
         np.save(sys.argv[3], drawn)
     print(json.dumps(result))

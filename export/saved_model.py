@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from keras_dcgan.networks import count_classes, latent_dim_of, with_labels
 from keras_dcgan.tools.terminal import quiet
 
 from . import rng
@@ -17,19 +18,25 @@ def write_saved_model(generator: keras.Model, folder: Path) -> None:
       serving_default: latents float32 [N, Z] -> images float32 [N, S, S, C] in [-1, 1].
       sample: seed int32 [], count int32 [] -> pictures uint8 [count, S, S, C]; number i is the picture that the
         `.tflite` files draw for [seed, i].
+
+    With classes both take labels too: int32 [N], and int32 [count], or [1] for the same label in all pictures.
     """
-    latent_dim = generator.input_shape[-1]
+    latent_dim = latent_dim_of(generator)
+    labels = [tf.TensorSpec((None,), tf.int32, "labels")] if count_classes(generator) else []
 
-    def generate(latents):
-        return {"images": generator(latents, training=False)}
+    def generate(latents, labels=None):
+        return {"images": generator(with_labels(latents, labels), training=False)}
 
-    def sample(seed, count):
+    def sample(seed, count, labels=None):
         latents = rng.draw_latents_graph(seed, tf.range(count), latent_dim)
-        return {"pictures": to_uint8_graph(generator(latents, training=False))}
+        labels = None if labels is None else tf.broadcast_to(labels, [count])
+        return {"pictures": to_uint8_graph(generator(with_labels(latents, labels), training=False))}
 
     archive = keras.export.ExportArchive()  # without track(), which would store each weight a second time
-    archive.add_endpoint("serving_default", generate, [tf.TensorSpec((None, latent_dim), tf.float32, "latents")])
-    archive.add_endpoint("sample", sample, [tf.TensorSpec((), tf.int32, name) for name in ("seed", "count")])
+    latents = [tf.TensorSpec((None, latent_dim), tf.float32, "latents")]
+    archive.add_endpoint("serving_default", generate, latents + labels)
+    numbers = [tf.TensorSpec((), tf.int32, name) for name in ("seed", "count")]
+    archive.add_endpoint("sample", sample, numbers + labels)
     with quiet():
         archive.write_out(str(folder), verbose=False)
 

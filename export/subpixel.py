@@ -10,20 +10,29 @@ import itertools
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
+
+from keras_dcgan.networks import count_classes, latent_dim_of, with_labels
 
 LAST = "to_pixels"  # the convolution before tanh
 
 
 def rewritten(generator: keras.Model) -> keras.Model:
-    """The same function, latents [N, Z] -> images [N, S, S, C], of these layers, with its own weights.
+    """The same function, latents [N, Z] (and labels [N]) -> images [N, S, S, C], of these layers, with its own weights.
 
     Returns a generator that is not built like that of `keras_dcgan.networks.build_generator` as it is.
     """
     stages = _stages(generator)
     if stages is None:
         return generator
-    latents = x = layers.Input((generator.input_shape[-1],), name="latents")
+    latents = x = layers.Input((latent_dim_of(generator),), name="latents")
+    labels = None
+    if classes := count_classes(generator):
+        labels = layers.Input((), dtype="int32", name="labels")
+        # A single operator in the file. Keras's CategoryEncoding would add two casts.
+        one_hot = layers.Lambda(lambda labels: tf.one_hot(labels, classes), (classes,), name="one_hot")(labels)
+        x = layers.Concatenate(name="latents_and_label")([latents, one_hot])  # (N, Z + K)
     weights = []
     for i, (convolution, normalization) in enumerate(stages, 1):
         kernel, bias = _folded(convolution, normalization)
@@ -43,7 +52,7 @@ def rewritten(generator: keras.Model) -> keras.Model:
         x = layers.Cropping2D(1, name=f"{name}_crop")(x)  # (N, 2 H, 2 W, A)
         blocks = kernel.reshape(2, 2, 2, 2, depth, filters)[::-1, :, ::-1]  # row, row in its block, column, ...
         weights += [blocks.transpose(0, 2, 5, 1, 3, 4).reshape(2, 2, filters, 4 * depth), np.tile(bias, 4)]
-    model = keras.Model(latents, layers.Activation("tanh", name="images")(x), name="generator")
+    model = keras.Model(with_labels(latents, labels), layers.Activation("tanh", name="images")(x), name="generator")
     model.set_weights(weights)
     return model
 
@@ -51,6 +60,10 @@ def rewritten(generator: keras.Model) -> keras.Model:
 def _stages(generator: keras.Model) -> list[tuple[layers.Layer, layers.Layer | None]] | None:
     """The transposed convolutions of a generator, each with its normalisation; None if it is built otherwise."""
     chain = [layer for layer in generator.layers if not isinstance(layer, layers.InputLayer)]
+    if chain and isinstance(chain[0], layers.CategoryEncoding):
+        if not _takes_labels_as_ours_do(generator, chain[:2]):
+            return None
+        chain = chain[2:]
     count = sum(isinstance(layer, layers.Conv2DTranspose) for layer in chain)
     kinds = [layers.Reshape, *[layers.Conv2DTranspose, layers.BatchNormalization, layers.ReLU] * count]
     kinds[-2:] = [layers.Activation]
@@ -68,6 +81,18 @@ def _stages(generator: keras.Model) -> list[tuple[layers.Layer, layers.Layer | N
         plain &= layer.output_padding is None and layer.data_format == "channels_last"
         plain &= not layer.use_bias and layer.activation.__name__ == "linear"
     return list(zip(convolutions, [*normalizations, None], strict=True)) if plain else None
+
+
+def _takes_labels_as_ours_do(generator: keras.Model, first: list[layers.Layer]) -> bool:
+    """Whether the first two layers put the label, as a one-hot vector, behind the latents."""
+    if [type(layer) for layer in first] != [layers.CategoryEncoding, layers.Concatenate] or not count_classes(
+        generator
+    ):
+        return False
+    one_hot, joined = first
+    sources = [generator.input["latents"], one_hot.output]
+    wired = [id(tensor) for tensor in joined.input] == [id(tensor) for tensor in sources]
+    return wired and one_hot.output_mode == "one_hot" and one_hot.input is generator.input["labels"]
 
 
 def _folded(convolution, normalization) -> tuple[np.ndarray, np.ndarray]:

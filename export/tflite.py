@@ -4,6 +4,9 @@ Every file holds the signatures of `SIGNATURES`, of batch 1, because XNNPACK run
 convolutions have the form of `subpixel`. The runtime packs the weights once for each signature that convolves, used or
 not (50 MB in float32 at width 128), so there are two of those and none for batches. `latents` costs nothing; with it a
 program can walk from one picture of `sample` to another.
+
+If the generator has classes, `generate` and `sample` take a label too. ONE_HOT makes a vector of it; XNNPACK does not
+have this operator. A label outside 0 ... K - 1 gives zeros, and so a picture of no class, which training never saw.
 """
 
 import json
@@ -21,6 +24,7 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import algorithm_manager, calibrator, qtyping, quantizer, recipe_manager
 from ai_edge_quantizer.utils import qsv_utils
 
+from keras_dcgan.networks import count_classes, latent_dim_of, with_labels
 from keras_dcgan.tools.terminal import quiet
 
 from . import rng, subpixel
@@ -32,26 +36,38 @@ SIGNATURES = {
     "sample": "seed int32 [2] (seed, index) -> picture uint8 [1, S, S, C], 0 black to 255 white",
     "latents": "seed int32 [2] (seed, index) -> latents float32 [1, Z], those that sample draws from",
 }
+SIGNATURES_WITH_LABEL = {
+    **SIGNATURES,
+    "generate": "latents float32 [1, Z] from N(0, 1), label int32 [1] in 0 ... K - 1 -> images float32 [1, S, S, C], "
+    "-1 black to 1 white",
+    "sample": "seed int32 [2] (seed, index), label int32 [1] in 0 ... K - 1 -> picture uint8 [1, S, S, C], "
+    "0 black to 255 white",
+}
 CALIBRATION_SEED, CALIBRATION_SAMPLES = 1, 64
 GENERATOR = "generator.*"  # its operators' names; the constants of the random numbers must keep all their bits
 SATURATED = 4.0  # tanh(4) is less than a tenth of a grey level from 1
 
 
 def convert(generator: keras.Model) -> bytes:
-    """Converts a float32 generator, latents [N, Z] -> images [N, S, S, C], to a float32 model with `SIGNATURES`."""
-    latent_dim = generator.input_shape[-1]
+    """Converts a float32 generator to a float32 model with `SIGNATURES`, or with `SIGNATURES_WITH_LABEL`."""
+    latent_dim = latent_dim_of(generator)
+    label = [tf.TensorSpec((1,), tf.int32, "label")] if count_classes(generator) else []
     generator = subpixel.rewritten(generator)
 
     def draw(seed):
         return rng.draw_latents_graph(seed[0], seed[1:], latent_dim)
 
+    def generate(latents, label=None):
+        return {"images": generator(with_labels(latents, label), training=False)}
+
+    def sample(seed, label=None):
+        return {"picture": to_uint8_graph(generator(with_labels(draw(seed), label), training=False))}
+
     latents = [tf.TensorSpec((1, latent_dim), tf.float32, "latents")]
     seed = [tf.TensorSpec((2,), tf.int32, "seed")]
     archive = keras.export.ExportArchive()
-    archive.add_endpoint("generate", lambda latents: {"images": generator(latents, training=False)}, latents)
-    archive.add_endpoint(
-        "sample", lambda seed: {"picture": to_uint8_graph(generator(draw(seed), training=False))}, seed
-    )
+    archive.add_endpoint("generate", generate, latents + label)
+    archive.add_endpoint("sample", sample, seed + label)
     archive.add_endpoint("latents", lambda seed: {"latents": draw(seed)}, seed)
     # From a SavedModel: concrete functions of a Keras model convert without an error to a file that gives NaN.
     with tempfile.TemporaryDirectory() as folder, quiet():
@@ -61,7 +77,7 @@ def convert(generator: keras.Model) -> bytes:
         return converter.convert()
 
 
-def quantize(model: bytes, kind: str) -> bytes:
+def quantize(model: bytes, kind: str, classes: int = 0) -> bytes:
     """Makes the weights of a float32 model from `convert` smaller; input and output types stay.
 
     Changes only the generator, see `GENERATOR`.
@@ -69,6 +85,7 @@ def quantize(model: bytes, kind: str) -> bytes:
     Args:
       kind: "float16"; "int8", int8 weights and int8 arithmetic, with activations scaled at each call ("dynamic
         range"); "int8-full", activations in int8 too, by ranges measured on latents from N(0, 1).
+      classes: how many the model has, 0 if it takes no label.
     """
     recipe, operation = recipe_manager.RecipeManager(), qtyping.TFLOperationName
     for name in (operation.FULLY_CONNECTED, operation.CONV_2D, operation.CONV_2D_TRANSPOSE):
@@ -83,14 +100,16 @@ def quantize(model: bytes, kind: str) -> bytes:
         for name in (operation.RESHAPE, operation.TRANSPOSE, operation.PAD, operation.STRIDED_SLICE):
             recipe.add_static_config(GENERATOR, name, activation_num_bits=8, weight_num_bits=8)
     with quiet():
-        ranges = measure_ranges(model, recipe) if kind == "int8-full" else None
+        ranges = measure_ranges(model, recipe, classes) if kind == "int8-full" else None
         maker = quantizer.Quantizer(bytearray(model), recipe.get_quantization_recipe())
         made = maker.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     return bytes(made.quantized_model)
 
 
-def measure_ranges(model: bytes, recipe: Any) -> dict[str, Any]:
+def measure_ranges(model: bytes, recipe: Any, classes: int = 0) -> dict[str, Any]:
     """The smallest and largest value of each activation over `CALIBRATION_SAMPLES` latents, for int8-full.
+
+    The classes take turns; if there are more of them than samples, there is a sample of each.
 
     The quantizer's own calibration averages the extremes of the samples and cuts off what lies beyond. With the true
     extremes the mean error was half as large. The input of tanh may be cut where tanh is flat.
@@ -100,12 +119,17 @@ def measure_ranges(model: bytes, recipe: Any) -> dict[str, Any]:
     )
     runner = Interpreter(model_content=model).get_signature_runner("generate")
     latent_dim = int(runner.get_input_details()["latents"]["shape"][1])
-    latents = rng.draw_latents(CALIBRATION_SEED, range(CALIBRATION_SAMPLES), latent_dim)
-    seeds = [{"seed": np.array([CALIBRATION_SEED, i], np.int32)} for i in range(CALIBRATION_SAMPLES)]
+    count = max(CALIBRATION_SAMPLES, classes)
+    latents = rng.draw_latents(CALIBRATION_SEED, range(count), latent_dim)
+    seeds = [{"seed": np.array([CALIBRATION_SEED, i], np.int32)} for i in range(count)]
+    labels = [{"label": np.array([i % classes], np.int32)} if classes else {} for i in range(count)]
     # Both signatures on the same latents: they share biases, and these ranges scale them.
-    calibration.calibrate(
-        {"generate": [{"latents": row[np.newaxis]} for row in latents], "sample": seeds, "latents": seeds[:1]}, recipe
-    )
+    samples = {
+        "generate": [{"latents": row[np.newaxis]} | label for row, label in zip(latents, labels, strict=True)],
+        "sample": [seed | label for seed, label in zip(seeds, labels, strict=True)],
+        "latents": seeds[:1],
+    }
+    calibration.calibrate(samples, recipe)
     ranges = calibration.get_model_qsvs()
     for name, extremes in ranges.items():
         if extremes and subpixel.LAST in name:

@@ -80,6 +80,10 @@ class TrainConfig:
     background: str = _setting(
         "white", "Data", "colour behind transparent pictures and beside padded ones", choices=BACKGROUNDS, decoding=True
     )
+    labels: str = _setting(
+        "off", "Data", "learn the classes, so that you can ask for one; 'auto': 'on' for named data sets, else 'off'",
+        choices=("auto", "on", "off"), recipe=True,
+    )  # fmt: skip
     mirror: bool = _setting(False, "Data", "flip each image left to right with probability 1/2")
     min_side: int = _setting(
         16, "Data", "skip pictures with a shorter side than this, in pixels", low=1, high=65536, decoding=True
@@ -229,7 +233,8 @@ def _check(field: dataclasses.Field, value: Any) -> None:
 # A recipe that is stable at every width, found by experiment: docs/recipe.md. The tutorial's collapses in a narrow GAN.
 STABLE = {
     "generator_learning_rate": 8e-4, "discriminator_learning_rate": 8e-4, "beta_2": 0.99,
-    "r1_weight": 1.0, "r1_every": 4, "ema_half_life": 10_000.0, "shuffle": "epoch", "precision": "auto",
+    "r1_weight": 1.0, "r1_every": 4, "ema_half_life": 10_000.0, "shuffle": "epoch", "labels": "auto",
+    "precision": "auto",
 }  # fmt: skip
 
 # What each preset changes in the defaults, and what it promises.

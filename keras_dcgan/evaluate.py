@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 from absl import flags, logging
 
 from keras_dcgan import cli, runs
@@ -13,7 +14,8 @@ from keras_dcgan.tools import draw, files
 from keras_dcgan.tools.terminal import import_tensorflow
 
 USAGE = """
-Measures a generator: writes metrics.json and nearest.png to its run folder, or to --out.
+Measures a generator: writes metrics.json and nearest.png to its run folder, or to --out; and confusion.png, what it
+draws when it is asked for each class, if it has classes and there is a classifier for them (MNIST, Fashion-MNIST).
 
   python -m keras_dcgan.evaluate --run_dir=runs/mnist
   python -m keras_dcgan.evaluate --generator=generator.keras --dataset=mnist --out=measured/
@@ -34,29 +36,37 @@ def define_flags(given: cli.Given) -> None:
 
 
 def main(given: cli.Given) -> None:
-    """Prints the figures, and writes them and the picture of the nearest reals."""
+    """Prints the figures, and writes them, the picture of the nearest reals, and that of the classes if it has them."""
     config = read_settings(given)
     file = cli.generator_file(given)
     if given.generator and not (given.dataset and given.out):
         raise cli.UserError("--generator: give --dataset, what it was trained on, and --out, a folder for the results")
     import_tensorflow()
-    from keras_dcgan.generators import load_generator
+    from keras_dcgan.generators import load_generator, name_classes
     from keras_dcgan.metrics import report
 
     generator = load_generator(file)
+    classes = name_classes(generator, file)
     digest = files.sha256(file)  # the export compares it, to know whose figures these are
     out = Path(given.out or given.run_dir)
     cli.make_folder("out", out, out)
     _, size, _, channels = generator.output_shape
     config = dataclasses.replace(config, image_size=size, channels=channels)
     data = source.open_data(config, with_labels=True)
-    figures, picture = report.evaluate(generator, data, given.samples, given.seed)
+    figures, picture = report.evaluate(generator, data, given.samples, given.seed, classes=classes)
     figures |= {"generator": str(file), "generator_sha256": digest}
     files.write_text(out / "metrics.json", json.dumps(figures, indent=2) + "\n")
+    written = [out / "metrics.json"]
     if picture is not None:
-        draw.write_image(out / "nearest.png", picture)
+        written.append(out / "nearest.png")
+        draw.write_image(written[-1], picture)
+    seen = figures.get("classes", {})
+    if "confusion" in seen:
+        written.append(out / "confusion.png")
+        title = f"{file.name}: {figures['generated']['agreement']:.1%} of the samples are what was asked for"
+        draw.write_confusion_figure(written[-1], np.array(seen["confusion"]), seen["names"], title)
     print(report.as_text(figures))
-    logging.info("Wrote %s and %s", out / "metrics.json", out / "nearest.png")
+    logging.info("Wrote %s and %s", ", ".join(map(str, written[:-1])), written[-1])
 
 
 def read_settings(given: cli.Given) -> TrainConfig:

@@ -3,7 +3,8 @@
 import keras
 import tensorflow as tf
 
-from keras_dcgan.networks import float32_copy
+from keras_dcgan.datasets.classes import Classes
+from keras_dcgan.networks import count_classes, float32_copy, latent_dim_of, with_labels
 
 EMA_RAMP = 0.05  # the average's half-life is at most this share of the images seen so far (Karras et al. 2022)
 
@@ -12,21 +13,29 @@ class DCGAN(keras.Model):
     """A generator and a discriminator trained against each other (Goodfellow et al. 2014, Radford et al. 2016).
 
     Args:
-      generator: latents float32 [N, Z] -> images float32 [N, S, S, C] in [-1, 1], already built.
-      discriminator: images -> logits [N, 1], already built.
+      generator: latents float32 [N, Z] -> images float32 [N, S, S, C] in [-1, 1], already built; or the same of
+        {"latents", "labels"}, as `build_generator(classes=K)` gives it.
+      discriminator: images -> logits [N, 1], or [N, K], already built.
       seed: seed of the latents that `train_step` draws.
+      classes: the names of the K classes, and how often each occurs; by default numbers, equally often.
 
     `steps_done` counts the steps of `train_step`; `averaged` is the generator that samples: the moving average of the
     weights if `compile` asks for one, else the generator itself.
 
-    Train it with `compile` and `fit` on batches of real images; `gan(latents)` draws.
+    Train it with `compile` and `fit` on batches of real images, or of (images, labels); `gan(latents)` or
+    `gan(latents, labels)` draws.
     """
 
-    def __init__(self, generator: keras.Model, discriminator: keras.Model, seed: int = 0):
+    def __init__(
+        self, generator: keras.Model, discriminator: keras.Model, seed: int = 0, classes: Classes | None = None
+    ):
         super().__init__(name="dcgan")
         self.generator = generator
         self.discriminator = discriminator
-        self.latent_dim = generator.input_shape[-1]
+        self.latent_dim = latent_dim_of(generator)
+        if count := count_classes(generator):
+            classes = classes or Classes(tuple(map(str, range(count))), (1,) * count)
+        self.classes = classes
         self.seed = tf.constant(seed, tf.int64)
         self.steps_done = self.add_weight(name="steps_done", dtype="int64", initializer="zeros", trainable=False)
         self.built = True  # both networks are: Keras need not trace `call` to find the weights
@@ -78,21 +87,29 @@ class DCGAN(keras.Model):
         """The mean over the epoch of everything that `adversarial_step` returns."""
         return self._trackers
 
-    def call(self, latents, training=False):
-        """Draws, from the averaged generator where there is one: latents [N, Z] -> images [N, S, S, C] in [-1, 1]."""
-        return self.averaged(latents, training=training)
+    def call(self, latents, labels=None, training=False):
+        """Draws, from the averaged generator if there is one: latents [N, Z] -> images [N, S, S, C] in [-1, 1]."""
+        return self.averaged(with_labels(latents, labels), training=training)
 
-    def train_step(self, images):
-        """One update on a batch of real images and as many fresh latents; returns this step's values."""
+    def train_step(self, data):
+        """One update on a batch of real images, or (images, labels), and as many fresh latents; returns its values."""
+        images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
         batch_size = tf.shape(images)[0]
-        return self.finish_step(self.adversarial_step(images, self.draw_step_latents(batch_size)), batch_size)
+        return self.finish_step(self.adversarial_step(images, self.draw_step_latents(batch_size), labels), batch_size)
 
     def draw_step_latents(self, batch_size) -> tf.Tensor:
         """Latents float32 [batch_size, Z] of this step, a function of (seed, step): a resumed run draws the same."""
         seed = tf.stack([self.seed, self.steps_done.value])
         return tf.random.stateless_normal((batch_size, self.latent_dim), seed=seed, alg="philox")
 
-    def adversarial_step(self, images, latents) -> dict[str, tf.Tensor]:
+    def shuffle_step_labels(self, labels) -> tf.Tensor:
+        """The labels of this step's fakes: those of the reals in another order, a function of (seed, step)."""
+        seed = tf.stack([self.seed, -1 - self.steps_done.value])  # not the one of the latents
+        # XLA has no shuffle, and of random numbers only the integers are the same in it.
+        keys = tf.random.stateless_uniform(tf.shape(labels), seed, None, None, tf.int32, alg="philox")
+        return tf.gather(labels, tf.argsort(keys))
+
+    def adversarial_step(self, images, latents, labels=None, fake_labels=None) -> dict[str, tf.Tensor]:
         """One full update of both networks on given inputs.
 
         The generator runs forward once. The discriminator learns from the fakes (label 0) and from the reals
@@ -103,18 +120,22 @@ class DCGAN(keras.Model):
         Args:
           images: real images, float32 [B, S, S, C] in [-1, 1].
           latents: float32 [B, Z], drawn from N(0, 1).
+          labels: int [B], the classes of the images, or None for networks without classes.
+          fake_labels: int [B], the classes to draw; by default `labels`, shuffled.
 
         Returns:
           Scalars: `d_loss` (mean BCE on fakes + mean BCE on reals), `g_loss`, `d_real` and `d_fake` (mean probability
           of "real" given to reals and to fakes), and, if there is a penalty, `r1`, its last value before its weight.
         """
         d_weights, g_weights = self.discriminator.trainable_variables, self.generator.trainable_variables
+        if labels is not None and fake_labels is None:
+            fake_labels = self.shuffle_step_labels(labels)
         with tf.GradientTape() as g_tape:
-            fakes = self.generator(latents, training=True)
+            fakes = self.generator(with_labels(latents, fake_labels), training=True)
 
         with tf.GradientTape() as d_tape:
-            fake_logits = self.discriminator(tf.stop_gradient(fakes), training=True)
-            real_logits, r1 = self.score_reals(images)
+            fake_logits = self.score(tf.stop_gradient(fakes), fake_labels)
+            real_logits, r1 = self.score_reals(images, labels)
             d_loss = _cross_entropy(0.0, fake_logits) + _cross_entropy(1.0, real_logits)
             d_objective = self.objective(d_loss + self.r1_weight * self.r1_every * r1, self.discriminator_optimizer)
         self.discriminator_optimizer.apply(d_tape.gradient(d_objective, d_weights), d_weights)
@@ -122,7 +143,7 @@ class DCGAN(keras.Model):
         # Only the fakes are watched: the discriminator's own weight gradients are not computed here.
         with tf.GradientTape(watch_accessed_variables=False) as fakes_tape:
             fakes_tape.watch(fakes)
-            g_loss = _cross_entropy(1.0, self.discriminator(fakes, training=True))
+            g_loss = _cross_entropy(1.0, self.score(fakes, fake_labels))
             g_objective = self.objective(g_loss, self.generator_optimizer)
         fakes_gradient = fakes_tape.gradient(g_objective, fakes)
         self.generator_optimizer.apply(g_tape.gradient(fakes, g_weights, output_gradients=fakes_gradient), g_weights)
@@ -139,16 +160,23 @@ class DCGAN(keras.Model):
         """What an optimizer's gradient is taken of: the loss, scaled if the precision needs it."""
         return optimizer.scale_loss(loss)
 
-    def score_reals(self, images) -> tuple[tf.Tensor, tf.Tensor | float]:
+    def score(self, images, labels=None) -> tf.Tensor:
+        """The discriminator's logits in training, [B, 1]; with labels, each image's logit is that of its label."""
+        logits = self.discriminator(images, training=True)
+        if labels is None:
+            return logits
+        return tf.reduce_sum(logits * tf.one_hot(labels, logits.shape[-1]), axis=1, keepdims=True)  # (B, K) -> (B, 1)
+
+    def score_reals(self, images, labels=None) -> tuple[tf.Tensor, tf.Tensor | float]:
         """The discriminator's logits for the reals, and R1, which is 0 in the steps without a penalty."""
 
         def without_r1():
-            return self.discriminator(images, training=True), 0.0
+            return self.score(images, labels), 0.0
 
         def with_r1():
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(images)
-                logits = self.discriminator(images, training=True)
+                logits = self.score(images, labels)
                 total = tf.reduce_sum(logits)
             gradient = tf.cast(tape.gradient(total, images), tf.float32)  # (B, S, S, C)
             r1 = 0.5 * tf.reduce_mean(tf.reduce_sum(tf.square(gradient), axis=[1, 2, 3]))
@@ -183,7 +211,8 @@ class DCGAN(keras.Model):
     def refresh_averaged(self, batches: int = 16, batch_size: int = 64) -> None:
         """Recomputes the averaged generator's batch-normalisation statistics: the running ones suit other weights.
 
-        They become the mean of the statistics of `batches` batches of latents, always the same ones. Call it after
+        They become the mean of the statistics of `batches` batches of latents, and of labels in the data's mix, always
+        the same ones. Call it after
         training and before the average is used; it does nothing if there is no average.
         """
         if not self.ema_half_life:
@@ -192,21 +221,23 @@ class DCGAN(keras.Model):
         statistics = [value for layer in normalisations for value in (layer.moving_mean, layer.moving_variance)]
         totals = [0.0] * len(statistics)
         for i in range(batches):
-            _set_statistics(self.averaged, keras.random.normal((batch_size, self.latent_dim), seed=i))
+            latents = keras.random.normal((batch_size, self.latent_dim), seed=i)
+            labels = tf.constant(self.classes.draw(batch_size, seed=i)) if self.classes else None
+            _set_statistics(self.averaged, with_labels(latents, labels))
             totals = [total + value.numpy() for total, value in zip(totals, statistics, strict=True)]
         for value, total in zip(statistics, totals, strict=True):
             value.assign(total / batches)
 
 
 @tf.function
-def _set_statistics(network: keras.Model, latents: tf.Tensor) -> None:
+def _set_statistics(network: keras.Model, inputs) -> None:
     """Makes a network's batch-normalisation statistics those of this batch alone."""
     normalisations = [layer for layer in network.layers if hasattr(layer, "moving_mean")]
     kept = [layer.momentum for layer in normalisations]
     try:
         for layer in normalisations:
             layer.momentum = 0.0
-        network(latents, training=True)
+        network(inputs, training=True)
     finally:
         for layer, momentum in zip(normalisations, kept, strict=True):
             layer.momentum = momentum

@@ -1,14 +1,23 @@
 """The two networks of a DCGAN (Radford et al. 2016), as functional Keras models."""
 
+from typing import Any
+
 import keras
 from keras import layers
 
 from keras_dcgan.config import IMAGE_SIZES
 from keras_dcgan.layers import BatchNormalization, Conv2D, Conv2DTranspose
 
+Inputs = Any  # of a generator: latents [N, Z], or {"latents": latents, "labels": int [N]}
 
-def build_generator(width: int = 128, image_size: int = 64, channels: int = 3, latent_dim: int = 100) -> keras.Model:
+
+def build_generator(
+    width: int = 128, image_size: int = 64, channels: int = 3, latent_dim: int = 100, classes: int = 0
+) -> keras.Model:
     """Builds the generator: latents float32 [N, latent_dim] -> images float32 [N, S, S, C] in [-1, 1].
+
+    With `classes` K it takes {"latents": float32 [N, latent_dim], "labels": int32 [N] in 0 ... K - 1}: the label stands
+    as a one-hot vector beside the latents (Mirza & Osindero 2014).
 
     One 4x4 transposed convolution opens the latents to 4x4 pixels, then each further one doubles the image and halves
     the filters, down to `width` beside the image. `image_size` S is a power of two from 16 to 256, `channels` C is 1
@@ -17,8 +26,15 @@ def build_generator(width: int = 128, image_size: int = 64, channels: int = 3, l
     halvings = _halvings(width, image_size, channels)
     if latent_dim < 1:
         raise ValueError(f"latent_dim={latent_dim}: must be at least 1")
-    latents = layers.Input((latent_dim,), name="latents")
-    x = layers.Reshape((1, 1, latent_dim))(latents)  # (N, 1, 1, Z)
+    inputs = x = latents = layers.Input((latent_dim,), name="latents")
+    if classes:
+        labels = layers.Input((), dtype="int32", name="labels")
+        inputs = {"latents": latents, "labels": labels}
+        # Float32, for the layer casts the labels too, and bfloat16 has no 257.
+        encode = layers.CategoryEncoding(classes, output_mode="one_hot", dtype="float32", name="one_hot")
+        one_hot = encode(labels)  # (N, K)
+        x = layers.Concatenate(name="latents_and_label")([latents, one_hot])
+    x = layers.Reshape((1, 1, latent_dim + classes))(x)  # (N, 1, 1, Z + K)
     for i, doublings in enumerate(reversed(range(halvings)), 1):  # (N, 4, 4, 8 W) ... (N, S/2, S/2, W)
         filters = width * 2**doublings
         stride, padding = (1, "valid") if i == 1 else (2, "same")
@@ -30,14 +46,16 @@ def build_generator(width: int = 128, image_size: int = 64, channels: int = 3, l
         x
     )  # (N, S, S, C)
     images = layers.Activation("tanh", dtype="float32", name="images")(x)
-    return keras.Model(latents, images, name="generator")
+    return keras.Model(inputs, images, name="generator")
 
 
-def build_discriminator(width: int = 128, image_size: int = 64, channels: int = 3) -> keras.Model:
+def build_discriminator(width: int = 128, image_size: int = 64, channels: int = 3, classes: int = 0) -> keras.Model:
     """Builds the discriminator: images float32 [N, S, S, C] in [-1, 1] -> logits float32 [N, 1].
 
     4x4 convolutions of stride 2 halve the image and double the filters, from `width` beside the image, until 4x4
-    pixels are left; one more gives a single logit, positive for "real". Sizes as in `build_generator`.
+    pixels are left; one more gives a single logit, positive for "real". With `classes` K it gives K logits, [N, K], of
+    which an image's label picks its own (a multi-task discriminator: Liu et al. 2019, Choi et al. 2020). Sizes as in
+    `build_generator`.
     """
     halvings = _halvings(width, image_size, channels)
     images = layers.Input((image_size, image_size, channels), name="images")
@@ -47,9 +65,23 @@ def build_discriminator(width: int = 128, image_size: int = 64, channels: int = 
         if i > 1:  # no normalisation beside the image: it would hide the image's own mean and contrast
             x = _batch_normalization(f"dbn{i}")(x)
         x = layers.LeakyReLU(0.2, name=f"dact{i}")(x)
-    x = Conv2D(1, 4, use_bias=False, kernel_initializer=_normal(), name=f"d{halvings + 1}")(x)  # (N, 1, 1, 1)
-    logits = layers.Flatten(dtype="float32", name="logits")(x)
-    return keras.Model(images, logits, name="discriminator")
+    x = Conv2D(max(1, classes), 4, use_bias=False, kernel_initializer=_normal(), name=f"d{halvings + 1}")(x)
+    return keras.Model(images, layers.Flatten(dtype="float32", name="logits")(x), name="discriminator")
+
+
+def latent_dim_of(generator: keras.Model) -> int:
+    """The length of the latent vectors that a generator takes."""
+    return generator.get_layer("latents").output.shape[-1]
+
+
+def count_classes(generator: keras.Model) -> int:
+    """How many classes a generator can draw; 0 if it takes no labels."""
+    return generator.get_layer("one_hot").num_tokens if isinstance(generator.input, dict) else 0
+
+
+def with_labels(latents, labels=None) -> Inputs:
+    """What a generator takes: latents [N, Z] alone, or {"latents": ..., "labels": int [N]}."""
+    return latents if labels is None else {"latents": latents, "labels": labels}
 
 
 def float32_copy(network: keras.Model) -> keras.Model:

@@ -20,6 +20,7 @@ def make_dataset(
     first_step: int | None = None,
     mirror: bool = False,
     shard: tuple[int, int] = (0, 1),
+    labels: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Batches of training images, whole-batch transformed and prefetched.
 
@@ -39,9 +40,11 @@ def make_dataset(
         number it is endless and starts at that batch of the run, counted from 0.
       mirror: flip each image left to right with probability 1/2, drawn from (seed, step).
       shard: (i, n) gives the i-th of n equal parts of every batch; n readers together have the whole of it.
+      labels: int [N], the class of each image.
 
     Returns:
-      A dataset of float32 [B / n, S, S, C'] in [-1, 1]. Raises ValueError for images of another dtype or shape.
+      A dataset of float32 [B / n, S, S, C'] in [-1, 1], or, with labels, of such images and the labels of the whole
+      batch, int32 [B]. Raises ValueError for images of another dtype or shape.
     """
     if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3) or not len(images):
         raise ValueError(
@@ -51,20 +54,22 @@ def make_dataset(
     batches = -(-count // batch_size)
     part = batch_size // shard[1]
     read = _reader(images)
+    with tf.device("CPU"):
+        stored_labels = None if labels is None else tf.constant(labels, tf.int32)
 
     def load(step):
         epoch, batch = step // batches, step % batches
-        first = batch * batch_size + shard[0] * part
-        indices = (first + tf.range(part, dtype=tf.int64)) % count  # (B / n,)
+        indices = (batch * batch_size + tf.range(batch_size, dtype=tf.int64)) % count  # (B,)
         if shuffle:
             order = tf.stack([tf.constant(seed, tf.int64), epoch])
             indices = tf.random.experimental.index_shuffle(indices, seed=order, max_index=count - 1)
-        x = transform(tf.ensure_shape(read(indices), (part, *shape)), image_size, channels)
+        own = indices[shard[0] * part : (shard[0] + 1) * part]  # (B / n,)
+        x = transform(tf.ensure_shape(read(own), (part, *shape)), image_size, channels)
         if mirror:
             flips = tf.random.stateless_uniform((batch_size, 1, 1, 1), tf.stack([tf.constant(seed, tf.int64), step]))
             flips = flips[shard[0] * part : (shard[0] + 1) * part]
             x = tf.where(flips < 0.5, tf.reverse(x, [2]), x)
-        return x
+        return x if labels is None else (x, tf.gather(stored_labels, indices))
 
     steps = _one_epoch_a_pass(batches) if first_step is None else tf.data.Dataset.counter(first_step)
     return steps.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)

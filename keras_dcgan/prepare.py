@@ -30,7 +30,8 @@ def main(given: cli.Given) -> None:
     if given.check:
         if others := [name for name in given if given[name].present and name != "check"]:
             raise cli.UserError(f"--check: goes alone, without --{' and --'.join(others)}")
-        images, _ = prepared.open_prepared(given.check, verify=True)
+        images, index = prepared.open_prepared(given.check, verify=True)
+        prepared.open_labels(given.check, index)
         logging.info("%s: %d images, every checksum is right", given.check, len(images))
         return
     if not given.dataset or not given.out:
@@ -40,16 +41,19 @@ def main(given: cli.Given) -> None:
 
 
 def prepare(config: TrainConfig, out: Path) -> None:
-    """Writes the images of a configuration's data set to `out`, with what was found in them as `dataset.json`.
+    """Writes the images of a configuration's data set, and its labels, to `out`, with `dataset.json`.
 
     Raises what `source.open_data` raises, BadFile for a folder that holds something else, and OSError if it cannot be
     written.
     """
     if is_path(config.dataset) and prepared.is_prepared(config.dataset):
         raise SettingError(f"dataset={config.dataset}", "is prepared already")
-    data = source.make_square(source.open_data(config, report_folder=out), config)
+    data = source.make_square(source.open_data(config, with_labels=True, report_folder=out), config)
     logging.info("%s", source.describe(data, config))
-    prepared.write_prepared(data.images, out, source.identify(data, config), f"Writing {out}")
+    if line := source.describe_classes(data):
+        logging.info("%s", line)
+    labels = data.found if data.found and data.found.names else None
+    prepared.write_prepared(data.images, out, source.identify(data, config), f"Writing {out}", labels)
     source.write_report(data, config, out)
     train = terminal.command("keras_dcgan.fit", dataset=f"{out}/", image_size=config.image_size)
     logging.info("Train with: %s", train)

@@ -14,7 +14,7 @@ from tests.conftest import run_python
 
 def test_the_operations_of_a_step_are_those_of_xlas_program():
     gan = loop.build(from_preset("tutorial", {"width": 16}))
-    step = tf.function(gan.adversarial_step, jit_compile=True)
+    step = tf.function(lambda images, latents: gan.adversarial_step(images, latents), jit_compile=True)
     text = step.experimental_get_compiler_ir(tf.zeros((4, 64, 64, 3)), tf.zeros((4, 100)))(stage="hlo")
     # XLA's count has the zeros around the images; they weigh less the wider the networks are.
     assert step_flops(gan.generator, gan.discriminator, 4) == pytest.approx(hlo_flops(text), rel=0.05)

@@ -9,6 +9,7 @@ import pytest
 from keras_dcgan import cli, evaluate, runs
 from keras_dcgan.config import SettingError, TrainConfig
 from keras_dcgan.datasets import DatasetUnavailable, named
+from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.generators import save_network
 from keras_dcgan.networks import build_generator
 
@@ -44,8 +45,25 @@ def test_the_command_writes_every_figure_with_its_floor(command, mnist, generato
     assert result["generator_sha256"] == hashlib.sha256(generator.read_bytes()).hexdigest()
     assert result["features"] == "mnist-classifier" and result["versions"]["keras"]
     assert cv2.imread(str(tmp_path / "new" / "nearest.png")).shape == (4 * 16, 4 * (4 * 16) + 3 * 8, 3)
+    assert "agreement" not in done.stdout and not (tmp_path / "new" / "confusion.png").exists()
     for name in ("frechet distance", "standard error", "total variation", "mnist-classifier"):
         assert name in done.stdout
+
+
+def test_a_generator_with_classes_is_also_measured_by_class(mnist, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(named, "load_images", lambda *_: mnist[:2000])
+    labels = named.load_labels("mnist")[:2000]
+    monkeypatch.setattr(named, "load_labels", lambda *_: labels)
+    counts = tuple(np.bincount(labels).tolist())
+    save_network(tmp_path / "a.keras", build_generator(2, 16, 1, 5, classes=10), Classes(tuple("0123456789"), counts))
+    run(f"--generator={tmp_path}/a.keras", "--dataset=mnist", "--samples=600", f"--out={tmp_path}/new")
+    result = json.loads((tmp_path / "new" / "metrics.json").read_text(), parse_constant=pytest.fail)  # no NaN
+    assert result["generated"]["agreement"] < 0.3 and result["real"]["agreement"] > 0.9
+    assert np.shape(result["classes"]["confusion"]) == (10, 10)
+    assert result["classes"]["names"] == list("0123456789")
+    assert cv2.imread(str(tmp_path / "new" / "confusion.png")).std() > 5
+    assert (tmp_path / "new" / "nearest.png").exists()
+    assert "agreement" in capsys.readouterr().out
 
 
 def test_a_run_folder_gives_the_data_set_and_takes_the_results(generator, tmp_path, digits):

@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 
 from keras_dcgan import gan as gan_module
+from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.gan import DCGAN
-from keras_dcgan.networks import build_discriminator, build_generator
+from keras_dcgan.networks import build_discriminator, build_generator, with_labels
 
 # Numbers measured from the MXNet tutorial's own program (MXNet 1.9.1): width 4, batch 4, three steps.
 GOLDEN = np.load(Path(__file__).parent / "data" / "golden_w4.npz", allow_pickle=False)
@@ -142,9 +143,9 @@ def test_fit_traces_the_step_once():
     traces = []
 
     class Counted(DCGAN):
-        def adversarial_step(self, images, latents):
+        def adversarial_step(self, images, *rest):
             traces.append(images.shape)
-            return super().adversarial_step(images, latents)
+            return super().adversarial_step(images, *rest)
 
     gan = Counted(build_generator(2, 16, 1, 5), build_discriminator(2, 16, 1))
     gan.compile(adam(), adam())
@@ -270,7 +271,9 @@ def test_latents_are_a_function_of_seed_and_step(monkeypatch):
         gan.steps_done.assign(step)
         seen = []
         step_ = gan.adversarial_step
-        monkeypatch.setattr(gan, "adversarial_step", lambda images, z: seen.append(z.numpy()) or step_(images, z))
+        monkeypatch.setattr(
+            gan, "adversarial_step", lambda images, z, labels: seen.append(z.numpy()) or step_(images, z)
+        )
         gan.train_step(reals(50))
         return seen[0]
 
@@ -278,3 +281,82 @@ def test_latents_are_a_function_of_seed_and_step(monkeypatch):
     np.testing.assert_array_equal(first, drawn(1, 7))
     assert abs(first.mean()) < 0.3 and abs(first.std() - 1) < 0.2
     assert np.any(first != drawn(1, 8)) and np.any(first != drawn(2, 7))
+
+
+LABELS = np.array([2, 0, 1, 2], np.int32)
+
+
+def conditional_gan(**options) -> DCGAN:
+    keras.utils.set_random_seed(1)
+    classes = Classes(("a", "b", "c"), (1, 1, 2))
+    gan = DCGAN(build_generator(2, 16, 1, 5, classes=3), build_discriminator(2, 16, 1, classes=3), 1, classes)
+    gan.compile(adam(), adam(), **options)
+    return gan
+
+
+def test_a_label_picks_its_logit():
+    gan = conditional_gan()
+    logits = gan.discriminator(reals(), training=True).numpy()
+    picked = gan.score(reals(), tf.constant(LABELS))
+    assert picked.shape == (4, 1)
+    np.testing.assert_allclose(picked[:, 0], logits[np.arange(4), LABELS], rtol=1e-5)
+
+
+def test_a_step_learns_only_the_logits_of_its_labels():
+    gan = conditional_gan()
+    last = gan.discriminator.layers[-2].kernel  # [4, 4, C, K]: a filter for each class
+    before = last.numpy()
+    gan.adversarial_step(reals(), latents(), tf.constant([0, 0, 2, 2]))
+    changed = np.any(last.numpy() != before, axis=(0, 1, 2))
+    assert changed.tolist() == [True, False, True]
+
+
+def test_the_labels_of_fakes_are_the_batchs_in_an_order_of_seed_and_step():
+    gan = conditional_gan()
+    labels = tf.range(64)
+    first = gan.shuffle_step_labels(labels).numpy()
+    assert sorted(first) == list(range(64)) and (first != np.arange(64)).any()
+    np.testing.assert_array_equal(first, gan.shuffle_step_labels(labels))
+    gan.steps_done.assign(1)
+    assert (gan.shuffle_step_labels(labels).numpy() != first).any()
+    compiled = tf.function(gan.shuffle_step_labels, jit_compile=True)
+    np.testing.assert_array_equal(compiled(labels), gan.shuffle_step_labels(labels))
+
+
+@pytest.mark.parametrize("options", [{"jit_compile": True}, {"steps_per_execution": 2}, {"run_eagerly": True}])
+def test_fit_on_images_and_labels_trains_the_same_in_every_mode(options):
+    recipe = {"ema_half_life": 50.0} if "run_eagerly" in options else {"r1_weight": 1.0, "r1_every": 2}
+    plain, other = conditional_gan(jit_compile=False, **recipe), conditional_gan(**options, **recipe)
+    for gan in (plain, other):
+        data = tf.data.Dataset.from_tensors((reals(), LABELS)).repeat()
+        gan.fit(data, steps_per_epoch=4, shuffle=False, verbose=0)
+    tolerance = 1e-2 if "jit_compile" in options else 1e-6  # XLA rounds differently, and Adam magnifies that
+    for a, b in zip(plain.metrics, other.metrics, strict=True):
+        assert float(a.result()) == pytest.approx(float(b.result()), abs=tolerance)
+
+
+def test_call_draws_what_is_asked_for():
+    gan = conditional_gan(ema_half_life=50.0)
+    for weight in gan.averaged.trainable_weights:
+        weight.assign(weight * 100)  # an untrained generator draws grey whatever the label is
+    same = np.repeat(latents(1), 3, axis=0)
+    images = gan(same, np.arange(3, dtype=np.int32)).numpy()
+    assert images.shape == (3, 16, 16, 1)
+    assert np.abs(images[0] - images[1]).max() > 0.01 and np.abs(images[1] - images[2]).max() > 0.01
+
+
+def test_statistics_are_recomputed_over_the_mix_of_the_classes():
+    gan = conditional_gan(ema_half_life=50.0)
+    gan.refresh_averaged(batches=2, batch_size=50)
+    inputs = [
+        with_labels(keras.random.normal((50, 5), seed=i), tf.constant(gan.classes.draw(50, seed=i))) for i in range(2)
+    ]
+    first = keras.Model(gan.averaged.input, gan.averaged.get_layer("g1").output)
+    means = [first(each).numpy().mean((0, 1, 2)) for each in inputs]
+    np.testing.assert_allclose(gan.averaged.get_layer("gbn1").moving_mean, np.mean(means, 0), atol=1e-6)
+
+
+def test_classes_have_numbers_for_names_unless_they_are_named():
+    gan = DCGAN(build_generator(2, 16, 1, 5, classes=3), build_discriminator(2, 16, 1, classes=3))
+    assert gan.classes == Classes(("0", "1", "2"), (1, 1, 1))
+    assert small_gan().classes is None

@@ -4,10 +4,21 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dcgan import runs
+from keras_dcgan import generators, runs
+from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.gan import DCGAN
-from keras_dcgan.generators import draw_images, draw_latents, interpolate, load_generator, save_networks
-from keras_dcgan.networks import build_discriminator, build_generator
+from keras_dcgan.generators import (
+    class_mixer,
+    draw_images,
+    draw_latents,
+    interpolate,
+    interpolate_labels,
+    load_generator,
+    name_classes,
+    save_network,
+    save_networks,
+)
+from keras_dcgan.networks import build_discriminator, build_generator, with_labels
 from keras_dcgan.tools.files import BadFile
 
 
@@ -90,3 +101,58 @@ def test_interpolation_keeps_lengths_and_passes_through_the_latents():
 def test_interpolation_between_equal_latents_stays():
     path = np.stack(list(interpolate(np.ones((2, 5), np.float32), steps=3)))
     np.testing.assert_allclose(path, np.ones((6, 5)), atol=1e-6)
+
+
+def test_the_classes_of_a_generator_are_those_of_its_file_or_numbers(tmp_path):
+    path, classes = tmp_path / "a.keras", Classes(("cat", "dog", "owl"), (5, 1, 2))
+    generator = build_generator(2, 16, 1, 5, classes=3)
+    save_network(path, generator, classes)
+    assert name_classes(load_generator(path), path) == classes
+    save_network(path, generator)
+    assert name_classes(load_generator(path), path) == Classes(("0", "1", "2"), (1, 1, 1))
+    save_network(path, build_generator(2, 16, 1, 5))
+    assert name_classes(load_generator(path), path) is None
+
+
+def test_classes_that_do_not_fit_the_generator_or_are_damaged_are_refused(tmp_path):
+    path = tmp_path / "a.keras"
+    save_network(path, build_generator(2, 16, 1, 5, classes=3), Classes(("cat", "dog"), (5, 1)))
+    with pytest.raises(BadFile, match=r"a\.keras: .* names 2 classes, but the generator draws 3"):
+        name_classes(load_generator(path), path)
+    save_network(path, build_generator(2, 16, 1, 5, classes=3))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(generators.CLASSES, "[")
+    with pytest.raises(BadFile, match=r"a\.keras: its classes\.json is damaged"):
+        name_classes(load_generator(path), path)
+
+
+def test_a_network_that_takes_labels_in_another_way_is_not_a_generator(tmp_path):
+    latents, labels = keras.Input((5,), name="latents"), keras.Input((), dtype="int32", name="labels")
+    x = keras.layers.Concatenate()([latents, keras.layers.Embedding(3, 11)(labels)])
+    model = keras.Model({"latents": latents, "labels": labels}, keras.layers.Reshape((4, 4, 1))(x))
+    model.save(tmp_path / "other.keras")
+    with pytest.raises(BadFile, match="not a generator"):
+        load_generator(tmp_path / "other.keras")
+
+
+def test_a_mixer_draws_the_classes_as_the_generator_does_and_what_is_between_them():
+    generator, latents, labels = build_generator(2, 16, 1, 5, classes=3), draw_latents(4, 5, 0), np.array([0, 2, 1, 2])
+    weight = generator.get_layer("g1").kernel
+    mixer = class_mixer(generator)
+    weight.assign(weight * 20)  # shared, so that the mixer has it too
+    mix = np.eye(3, dtype=np.float32)[labels]
+    expected = np.asarray(generator(with_labels(latents, labels)))
+    np.testing.assert_allclose(mixer({"latents": latents, "mix": mix}), expected, atol=1e-6)
+    half = np.asarray(mixer({"latents": latents, "mix": (mix + mix[::-1]) / 2}))
+    assert np.abs(half - expected).max() > 1e-3
+    assert draw_images(mixer, {"latents": latents, "mix": mix}).shape == (4, 16, 16, 1)
+
+
+def test_labels_are_interpolated_in_straight_lines_in_step_with_latents():
+    mix = interpolate_labels(np.array([2, 0, 0]), 3, steps=4)
+    expected = [[0, 0, 1], [0.25, 0, 0.75], [0.5, 0, 0.5], [0.75, 0, 0.25]]
+    expected += [[1, 0, 0]] * 4
+    expected += [[1, 0, 0], [0.75, 0, 0.25], [0.5, 0, 0.5], [0.25, 0, 0.75]]
+    np.testing.assert_allclose(mix, expected)
+    assert mix.dtype == np.float32
+    assert len(interpolate_labels(np.arange(3), 3)) == len(list(interpolate(draw_latents(3, 5, 0))))

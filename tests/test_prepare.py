@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ from keras_dcgan import cli, prepare
 from keras_dcgan.config import SettingError, TrainConfig, setting_names
 from keras_dcgan.datasets import prepared, source
 from keras_dcgan.pipeline import transform
+from keras_dcgan.tools.files import BadFile
 from tests.datasets import zoo
 
 
@@ -40,6 +42,34 @@ def test_prepared_pictures_are_those_of_the_folder(tmp_path):
     }
     with pytest.raises(SettingError, match="is prepared already"):
         prepare.prepare(TrainConfig(dataset=str(tmp_path / "out")), tmp_path / "twice")
+
+
+def test_labels_are_prepared_too_and_checked(tmp_path, caplog):
+    caplog.set_level("INFO", logger="absl")
+    pets = zoo.classes(tmp_path / "pets", cats=5, dogs=3)
+    out = tmp_path / "out"
+    run(f"--dataset={pets}/", f"--out={out}", "--image_size=16")
+    assert "2 classes, by sub-folders: cats (5), dogs (3)" in caplog.text
+    config = TrainConfig(dataset=str(pets), image_size=16, labels="on")
+    direct = source.open_data(config, with_labels=True)
+    data = source.open_data(dataclasses.replace(config, dataset=str(out)), with_labels=True)
+    np.testing.assert_array_equal(data.labels, direct.labels)
+    assert data.classes == direct.classes and data.report["classes"] == direct.report["classes"]
+    assert json.loads((out / "dataset.json").read_text())["classes"]["counts"] == {"cats": 5, "dogs": 3}
+    run(f"--check={out}")
+    path = out / "labels.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    with pytest.raises(BadFile, match=r"labels\.npy: has a wrong checksum"):
+        run(f"--check={out}")
+
+
+def test_the_labels_of_an_array_are_prepared_too(tmp_path, digits):
+    np.savez(tmp_path / "d.npz", images=digits, y=np.arange(40) % 4)
+    prepare.prepare(TrainConfig(dataset=str(tmp_path / "d.npz"), image_size=64, channels=1), tmp_path / "out")
+    config = TrainConfig(dataset=str(tmp_path / "out"), image_size=64, channels=1, labels="on")
+    data = source.open_data(config, with_labels=True)
+    np.testing.assert_array_equal(data.labels, np.arange(40) % 4)
+    assert source.describe_classes(data) == "4 classes, by labels in y of d.npz: 0 (10), 1 (10), 2 (10), 3 (10)"
 
 
 def test_a_prepared_array_is_what_the_pipeline_makes_of_it(tmp_path, digits):

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_dcgan import cli, sample
-from keras_dcgan.generators import draw_latents, save_network
-from keras_dcgan.networks import build_generator
+from keras_dcgan import cli, generators, sample
+from keras_dcgan.datasets.classes import Classes
+from keras_dcgan.generators import draw_images, draw_latents, save_network
+from keras_dcgan.networks import build_generator, with_labels
+from keras_dcgan.tools.draw import make_grid
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +20,29 @@ def generator(tmp_path_factory):
     return path
 
 
+CLASSES = Classes(("cat", "sea/lion", "owl"), (1, 0, 9))
+
+
+@pytest.fixture(scope="module")
+def with_classes(tmp_path_factory):
+    """A generator of three classes, in which the label makes a difference that can be seen."""
+    path = tmp_path_factory.mktemp("classes") / "generator.keras"
+    generator = build_generator(2, 16, 1, 5, classes=3)
+    generator.set_weights([20 * weight for weight in generator.get_weights()])
+    save_network(path, generator, CLASSES)
+    return path
+
+
+def grid_of(path, latents, labels, columns=None):
+    """The grid that `sample` should have drawn."""
+    images = draw_images(generators.load_generator(path), with_labels(latents, np.array(labels)))
+    return make_grid(images, columns)[..., 0]
+
+
+def read(path):
+    return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+
+
 def run(*arguments: str) -> None:
     """The command, in this process."""
     sample.main(cli.parse(sample.define_flags, arguments))
@@ -25,12 +50,12 @@ def run(*arguments: str) -> None:
 
 def test_many_pictures_are_drawn_in_parts(tmp_path, monkeypatch):
     generator = build_generator(2, 16, 1, 5)
-    latents = draw_latents(7, 5, seed=0)
+    chosen = sample.Chosen(draw_latents(7, 5, seed=0))
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()
-    sample.write_pictures(tmp_path / "whole", generator, latents)
+    sample.write_pictures(f"{tmp_path}/whole/", generator, chosen, None)
     monkeypatch.setattr(sample, "IN_MEMORY", 3)
-    sample.write_pictures(tmp_path / "parts", generator, latents)
+    sample.write_pictures(f"{tmp_path}/parts/", generator, chosen, None)
     for i in range(7):
         whole, part = (cv2.imread(str(tmp_path / name / f"{i:06d}.png")).astype(int) for name in ("whole", "parts"))
         assert np.abs(whole - part).max() <= 1  # the sum's order depends on the batch
@@ -170,3 +195,135 @@ def test_a_full_disk_keeps_the_old_file_and_is_an_error_that_names_it(command, g
     assert "Wrote" not in done.stderr and "Traceback" not in done.stderr
     assert file.read_bytes() == before
     assert sorted(path.name for path in small_disk.iterdir()) == ["filler", name]
+
+
+def test_without_a_wish_random_pictures_have_the_mix_of_the_data(with_classes, tmp_path):
+    run(f"--generator={with_classes}", "--count=16", "--seed=3", f"--out={tmp_path}/a.png")
+    labels = CLASSES.draw(16, 3)
+    assert set(labels) == {0, 2}  # none of the class without an image
+    np.testing.assert_array_equal(read(tmp_path / "a.png"), grid_of(with_classes, draw_latents(16, 5, 3), labels))
+
+
+@pytest.mark.parametrize("label", ["owl", "2"])
+def test_a_label_gives_pictures_of_one_class_by_name_or_number(with_classes, tmp_path, label):
+    run(f"--generator={with_classes}", "--count=4", f"--label={label}", f"--out={tmp_path}/a.png")
+    np.testing.assert_array_equal(read(tmp_path / "a.png"), grid_of(with_classes, draw_latents(4, 5, 0), [2] * 4))
+
+
+def test_labels_give_a_row_of_one_picture_each_and_count_more_rows(with_classes, tmp_path):
+    flags = [f"--generator={with_classes}", "--labels=2, cat,sea/lion,2", f"--out={tmp_path}/a.png"]
+    run(*flags)
+    expected = grid_of(with_classes, draw_latents(4, 5, 0), [2, 0, 1, 2], columns=4)
+    assert expected.shape == (16, 4 * 16)
+    np.testing.assert_array_equal(read(tmp_path / "a.png"), expected)
+    run(*flags, "--count=2")
+    expected = grid_of(with_classes, draw_latents(8, 5, 0), [2, 0, 1, 2] * 2, columns=4)
+    np.testing.assert_array_equal(read(tmp_path / "a.png"), expected)
+
+
+def test_one_latent_vector_writes_a_whole_row_and_the_next_row_has_another(with_classes, tmp_path):
+    flags = [f"--generator={with_classes}", "--labels=2,0,2", "--same_latents", f"--out={tmp_path}/a.png"]
+    run(*flags, "--count=2")
+    expected = grid_of(with_classes, draw_latents(2, 5, 0).repeat(3, axis=0), [2, 0, 2] * 2, columns=3)
+    picture = read(tmp_path / "a.png")
+    np.testing.assert_array_equal(picture, expected)
+    np.testing.assert_array_equal(picture[:, :16], picture[:, 32:])  # the same class in the same hand
+    assert np.any(picture[:16] != picture[16:])
+
+
+@pytest.mark.parametrize("flags, columns", [([], sample.COLUMNS), (["--count=7"], 2), (["--count=1"], 1)])
+def test_each_class_has_a_row(with_classes, tmp_path, flags, columns):
+    run(f"--generator={with_classes}", "--each", f"--out={tmp_path}/a.png", *flags)
+    labels = np.arange(3).repeat(columns)
+    expected = grid_of(with_classes, draw_latents(3 * columns, 5, 0), labels, columns)
+    np.testing.assert_array_equal(read(tmp_path / "a.png"), expected)
+    run(f"--generator={with_classes}", "--each", "--same_latents", f"--out={tmp_path}/b.png", *flags)
+    expected = grid_of(with_classes, np.tile(draw_latents(columns, 5, 0), (3, 1)), labels, columns)
+    np.testing.assert_array_equal(read(tmp_path / "b.png"), expected)
+
+
+def test_files_of_a_folder_are_named_by_number_and_class(with_classes, tmp_path):
+    run(f"--generator={with_classes}", "--labels=owl,sea/lion", f"--out={tmp_path}/new/")
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["000000_owl.png", "000001_sea-lion.png"]
+
+
+@pytest.mark.parametrize("name", ["../..", "a b:c*?", "\u732b", "\udcff", "x" * 300, "\u732b" * 300, "\n"])
+def test_every_class_name_can_stand_in_the_name_of_a_file(tmp_path, name):
+    safe = sample.safe_name(name)
+    assert safe and not set(safe) & set("/\\:*?\n ")
+    (tmp_path / f"000000_{safe}.png").write_bytes(b"")
+    assert [path.name for path in tmp_path.iterdir()] == [f"000000_{safe}.png"]
+
+
+def frames_of(monkeypatch, *flags):
+    """The frames of --interpolate, which a .gif would not keep all of."""
+    kept = []
+    monkeypatch.setattr(sample.draw, "write_animation", lambda path, frames: kept.extend(frames))
+    run(*flags, "--interpolate=morph.gif")
+    return np.array(kept)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_morph_passes_through_the_classes_asked_for_in_their_order(with_classes, monkeypatch, same):
+    frames = frames_of(monkeypatch, f"--generator={with_classes}", "--labels=2,0,1", *["--same_latents"] * same)
+    latents = np.tile(draw_latents(1, 5, 0), (3, 1)) if same else draw_latents(3, 5, 0)
+    expected = draw_images(generators.load_generator(with_classes), with_labels(latents, np.array([2, 0, 1])))
+    assert len(frames) == 3 * generators.STEPS_BETWEEN
+    assert np.abs(frames[:: generators.STEPS_BETWEEN].astype(int) - expected).max() <= 1
+    assert np.abs(np.diff(frames.astype(int), axis=0)).mean() < np.abs(np.diff(expected.astype(int), axis=0)).mean()
+
+
+@pytest.mark.parametrize(
+    "flags, labels",
+    [
+        ([], CLASSES.draw(sample.INTERPOLATED, 0)),
+        (["--label=owl"], [2] * sample.INTERPOLATED),
+        (["--each"], [0, 1, 2]),
+    ],
+)
+def test_a_morph_walks_through_random_classes_one_class_or_all(with_classes, monkeypatch, flags, labels):
+    frames = frames_of(monkeypatch, f"--generator={with_classes}", *flags)
+    inputs = with_labels(draw_latents(len(labels), 5, 0), np.array(labels))
+    expected = draw_images(generators.load_generator(with_classes), inputs)
+    assert len(frames) == len(labels) * generators.STEPS_BETWEEN
+    assert np.abs(frames[:: generators.STEPS_BETWEEN].astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--label=dog"], "--label=dog: 'dog' is not a class; they are cat, sea/lion, owl"),
+        (["--labels=0,3"], "--labels=0,3: '3' is not a class"),
+        (["--labels="], "--labels=: '' is not a class"),
+        (["--label="], "--label=: '' is not a class"),
+        (["--labels=0,,1"], "--labels=0,,1: '' is not a class"),
+        (["--label=0", "--each"], "give only one of --label, --labels and --each"),
+        (["--same_latents"], "--same_latents: goes with --labels or --each"),
+        (["--label=0", "--same_latents"], "--same_latents: goes with --labels or --each"),
+        (["--labels=0,1", "--count=5001"], "a.png: holds 10000 pictures at most; these are 5001 rows of 2"),
+        (["--labels=" + "0," * 100 + "1", "--interpolate={folder}/a.gif"], "holds 100 classes at most, not 101"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_the_users_mistake(with_classes, tmp_path, flags, message):
+    flags = [flag.replace("{folder}", str(tmp_path)) for flag in flags]
+    with pytest.raises(cli.UserError, match=re.escape(message)) as caught:
+        run(f"--generator={with_classes}", f"--out={tmp_path}/new/a.png", *flags)
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "flags, name",
+    [(["--label=7"], "--label=7"), (["--labels=1,2", "--same_latents"], "--labels=1,2"), (["--each"], "--each")],
+)
+def test_a_generator_without_classes_refuses_them_by_name(generator, tmp_path, flags, name):
+    with pytest.raises(cli.UserError, match=f"^{name}: this generator was trained without classes$"):
+        run(f"--generator={generator}", f"--out={tmp_path}/a.png", *flags)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_names_no_classes_has_numbers(tmp_path):
+    save_network(tmp_path / "a.keras", build_generator(2, 16, 1, 5, classes=3))
+    run(f"--generator={tmp_path}/a.keras", "--labels=2,0", f"--out={tmp_path}/new/")
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["000000_2.png", "000001_0.png"]
+    with pytest.raises(cli.UserError, match="'3' is not a class; they are 0, 1, 2"):
+        run(f"--generator={tmp_path}/a.keras", "--label=3", f"--out={tmp_path}/a.png")

@@ -18,9 +18,15 @@ class Digits(context: Context) : AutoCloseable {
   private val inputs = model.createInputBuffers("sample")
   private val outputs = model.createOutputBuffers("sample")
 
-  /** Picture `number` of `seed`, of size * size pixels. */
-  fun draw(seed: Int, number: Int, size: Int = 64): Bitmap {
+  /**
+   * Picture `number` of `seed`, of size * size pixels.
+   *
+   * `label` is the number of a class, if the file has classes: its metadata.json names them. Pictures of the same seed
+   * and number are in one hand.
+   */
+  fun draw(seed: Int, number: Int, label: Int = 0, size: Int = 64): Bitmap {
     inputs[0].writeInt(intArrayOf(seed, number))
+    if (inputs.size > 1) inputs[1].writeInt(intArrayOf(label))
     model.run(inputs, outputs, "sample")
     val values = outputs[0].readInt8()              // size * size * channels bytes; the package has no uint8
     val channels = values.size / (size * size)      // 1 or 3

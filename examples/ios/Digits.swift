@@ -28,8 +28,12 @@ final class Digits {
   }
 
   /// Picture `number` of `seed`: size * size * channels values, row by row.
-  func draw(seed: Int32, number: Int32) throws -> [UInt8] {
+  ///
+  /// `label` is the number of a class, if the file has classes: its metadata.json names them. Pictures of the same seed
+  /// and number are in one hand.
+  func draw(seed: Int32, number: Int32, label: Int32 = 0) throws -> [UInt8] {
     try inputs[0].write([seed, number])
+    if inputs.count > 1 { try inputs[1].write([label]) }
     try model.run(inputs: inputs, outputs: outputs, signatureIndex: Self.sample)
     return try outputs[0].read()
   }

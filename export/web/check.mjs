@@ -2,12 +2,13 @@
 // tests/export/test_web.py:
 //
 //   node check.mjs URL CHROMIUM SERVER_PID     ends the server on the way: the page must work without it
-//   node check.mjs URL CHROMIUM --picture=docs/web.png
+//   node check.mjs URL CHROMIUM --classes      of a generator whose classes are a, b and c, or longer in long.tflite
+//   node check.mjs URL CHROMIUM --picture=docs/web.png [TEXT]
 
 import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
 
-const [url, executablePath, last] = process.argv.slice(2);
+const [url, executablePath, last, text] = process.argv.slice(2);
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const browser = await chromium.launch({
   executablePath,
@@ -135,24 +136,80 @@ async function check(server) {
   return { ...seen, console: console_ };
 }
 
+const written = async (page) => (await page.$$eval('#written', rgba))[0];
+
+async function checkClasses() {
+  const seen = { draws: {}, morphs: {}, accessibility: {} };
+  const page = await open({ viewport: { width: 320, height: 640 }, colorScheme: 'light' });
+  seen.first = await visit(page, '?seed=7');
+  seen.draws.any = await grid(page);
+  seen.names = await page.$$eval('#grid button', (all) => all.map((cell) => cell.ariaLabel));
+  seen.unwritten = await page.locator('#written').isVisible();
+  for (const way of [0, 100]) {
+    await page.locator('#way').fill(String(way));
+    await page.locator(`#morph[aria-label^="Seed 7, ${way} %"]`).waitFor();
+    seen.morphs[way] = await morph(page);
+  }
+
+  await page.locator('#label').selectOption('b');
+  seen.chosen = await settled(page);
+  seen.draws.b = await grid(page);
+  seen.address = page.url();
+
+  // With the keyboard alone, from the chooser: the text, then the button.
+  await page.locator('#label').focus();
+  await page.keyboard.press('Tab');
+  await page.keyboard.type('cab');
+  await page.locator('#written[aria-label="“cab” in hand 1 of seed 7"]').waitFor();
+  seen.draws['hand 0'] = await written(page);
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Enter');
+  await page.locator('#written[aria-label="“cab” in hand 2 of seed 7"]').waitFor();
+  seen.draws['hand 1'] = await written(page);
+  seen.written = page.url();
+  seen.accessibility.light = await accessibility(page);
+  seen.overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  await page.locator('#text').fill('cad');
+  seen.refused = await page.locator('#text').evaluate((input) => input.validationMessage);
+
+  const again = await open({ viewport: { width: 1280, height: 860 }, colorScheme: 'dark' });
+  await visit(again, '?text=cab&seed=7&hand=1&label=c');
+  seen.draws['by address'] = await written(again);
+  seen.draws.c = await grid(again);
+  seen.accessibility.dark = await accessibility(again);
+  await again.locator('#text').fill('');
+  await again.waitForURL((address) => !address.searchParams.has('text'));
+  seen.cleared = await again.locator('#written').isHidden();
+
+  const long = await open({ viewport: { width: 320, height: 640 } });
+  await visit(long, '?file=long.tflite&label=1');
+  seen.long = {
+    label: await long.locator('#label').inputValue(),
+    writes: await long.locator('#writing').isVisible(),
+    overflow: await long.evaluate(() => document.documentElement.scrollWidth - innerWidth),
+  };
+  return { ...seen, console: console_ };
+}
+
 const HEIGHT = 530; // pixels of each view; the picture must stay under 200 KB
 
 /** The page on a desktop and on a phone, side by side. */
 async function picture(path) {
   const views = [];
-  for (const [width, height, colorScheme] of [[1200, 940, 'dark'], [430, 940, 'light']]) {
+  for (const [width, height, colorScheme] of [[1200, 1040, 'dark'], [460, 1040, 'light']]) {
     const page = await open({ viewport: { width, height }, colorScheme, deviceScaleFactor: 1 });
-    await visit(page, '?seed=7');
+    await visit(page, text ? `?seed=7&text=${text}` : '?seed=7');
     for (const index of [5, 28]) await page.locator('#grid button').nth(index).click();
     for (let i = 0; i < 5; i++) { // the first calls are slow, while the browser compiles
       await page.locator('#draw').click();
       await settled(page);
     }
     await page.locator('#offline', { hasText: 'works' }).waitFor();
+    await page.evaluate(() => scrollTo(0, 0)); // a click scrolls to its picture
     views.push(`data:image/png;base64,${(await page.screenshot()).toString('base64')}`);
     console.log((await settled(page)).status);
   }
-  const page = await open({ viewport: { width: 995, height: 570 } });
+  const page = await open({ viewport: { width: 940, height: 570 } });
   await page.setContent(
     `<body style="margin:0;height:100%;display:flex;gap:24px;align-items:center;justify-content:center;background:#8a93a5">
      ${views.map((view) => `<img src="${view}" style="height:${HEIGHT}px;border-radius:12px">`).join('')}</body>`,
@@ -162,6 +219,7 @@ async function picture(path) {
 
 try {
   if (last.startsWith('--picture=')) await picture(last.slice('--picture='.length));
+  else if (last === '--classes') console.log(JSON.stringify(await checkClasses()));
   else console.log(JSON.stringify(await check(Number(last))));
 } finally {
   await browser.close();

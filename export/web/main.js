@@ -2,6 +2,8 @@
 //
 //   ?file=generator.tflite   which of the exported files; by default the int8 one
 //   ?seed=7                  which pictures: those of python -m export.sampler --seed=7
+//   ?label=7                 if the generator has classes: draws this one alone (--label=7)
+//   ?text=2026&hand=1        writes a text of class names (--write=2026); hand 1 is the second row of --count=2
 
 const PICTURES = 30;
 const MAX_SEED = 2 ** 31 - 1;
@@ -15,58 +17,77 @@ const ui = Object.fromEntries([...document.querySelectorAll('[id]')].map((elemen
 /** A problem that the visitor can understand and fix; the page shows the message as it is. */
 class Problem extends Error {}
 
-/** A generator in a .tflite file. Shapes are read from its signatures. */
+/** A generator in a .tflite file. Shapes are read from its signatures; `classes` has names and counts, or is absent. */
 class Generator {
-  constructor(litert, model) {
+  constructor(litert, model, classes) {
     const { generate, sample } = model.signatures;
     this.litert = litert;
     this.model = model;
-    [this.batch, this.latentDim] = generate.getInputDetails()[0].shape;
+    this.classes = classes;
+    [this.batch, this.latentDim] = generate.getInputDetails().find(({ name }) => name === 'latents').shape;
     [, this.height, this.width, this.channels] = sample.getOutputDetails()[0].shape;
   }
 
-  static async load(litert, bytes) {
+  static async load(litert, bytes, classes) {
     const model = await litert.loadAndCompile(bytes, { accelerator: 'wasm' });
     for (const signature of ['generate', 'sample', 'latents']) {
       if (!(signature in model.signatures)) throw new Problem(`The file has no signature “${signature}”.`);
     }
-    const generator = new Generator(litert, model);
-    await generator.sample(0, 0); // packs the weights: only the first call is slow
+    const generator = new Generator(litert, model, classes);
+    await generator.sample(0, 0, 0); // packs the weights: only the first call is slow
     return generator;
   }
 
-  /** Picture `index` of a seed: uint8, [height * width * channels]. */
-  sample(seed, index) {
-    return this.run('sample', new Int32Array([seed, index]), [2]);
+  /** Picture `index` of a seed: uint8, [height * width * channels]. Without classes the label does not matter. */
+  sample(seed, index, label) {
+    return this.run('sample', { seed: [new Int32Array([seed, index]), [2]], ...this.labelled(label) });
   }
 
   /** The latents from which `sample` draws: float32, [latentDim]. */
   latents(seed, index) {
-    return this.run('latents', new Int32Array([seed, index]), [2]);
+    return this.run('latents', { seed: [new Int32Array([seed, index]), [2]] });
   }
 
   /** The picture of given latents: uint8, [height * width * channels]. */
-  async generate(latents) {
+  async generate(latents, label) {
     const rows = new Float32Array(this.batch * this.latentDim);
     rows.set(latents);
-    const images = await this.run('generate', rows, [this.batch, this.latentDim]);
+    const images = await this.run('generate', { latents: [rows, [this.batch, this.latentDim]], ...this.labelled(label) });
     const values = this.height * this.width * this.channels;
     return Uint8ClampedArray.from(images.subarray(0, values), (value) => Math.round((value + 1) * 127.5));
   }
 
-  async run(signature, values, shape) {
-    const input = new this.litert.Tensor(values, shape);
+  labelled(label) {
+    return this.classes ? { label: [new Int32Array([label]), [1]] } : {};
+  }
+
+  /** The only output of a signature for inputs {name: [values, shape]}. */
+  async run(signature, inputs) {
+    const tensors = {};
     try {
-      const [output] = await this.model.run(signature, [input]);
+      for (const [name, [values, shape]] of Object.entries(inputs)) tensors[name] = new this.litert.Tensor(values, shape);
+      const [output] = Object.values(await this.model.run(signature, tensors));
       try {
         return await output.data();
       } finally {
         output.delete();
       }
     } finally {
-      input.delete();
+      for (const tensor of Object.values(tensors)) tensor.delete();
     }
   }
+}
+
+/** The class of picture `index` if none is chosen, in the data's mix; `random_label` in export/sampler.py explains it. */
+function randomLabel(seed, index, counts) {
+  const mixed = (word) => {
+    word = Math.imul(word ^ (word >>> 16), 0x85ebca6b);
+    word = Math.imul(word ^ (word >>> 13), 0xc2b2ae35);
+    return (word ^ (word >>> 16)) >>> 0;
+  };
+  const sum = counts.reduce((total, count) => total + count, 0);
+  let place = Number((BigInt(mixed(mixed(seed + 0x9e3779b9) + index)) * BigInt(sum)) >> 32n);
+  return counts.findIndex((count) => (place -= count) < 0);
 }
 
 /** A point between two latents, t from 0 to 1, on the sphere: a straight line leaves the lengths seen in training. */
@@ -80,15 +101,17 @@ function spherical(start, end, t) {
   return start.map((value, i) => a * value + b * end[i]);
 }
 
-/** Puts a picture, uint8 of 1 or 3 channels, on a canvas. */
-function paint(canvas, picture, { width, height, channels }) {
-  const image = new ImageData(width, height);
-  for (let i = 0; i < width * height; i++) {
-    for (let c = 0; c < 3; c++) image.data[4 * i + c] = picture[channels * i + (c % channels)];
-    image.data[4 * i + 3] = 255;
+/** Puts pictures, uint8 of 1 or 3 channels, side by side on a canvas. */
+function paint(canvas, pictures, { width, height, channels }) {
+  Object.assign(canvas, { width: width * pictures.length, height });
+  for (const [column, picture] of pictures.entries()) {
+    const image = new ImageData(width, height);
+    for (let i = 0; i < width * height; i++) {
+      for (let c = 0; c < 3; c++) image.data[4 * i + c] = picture[channels * i + (c % channels)];
+      image.data[4 * i + 3] = 255;
+    }
+    canvas.getContext('2d').putImageData(image, column * width, 0);
   }
-  Object.assign(canvas, { width, height });
-  canvas.getContext('2d').putImageData(image, 0, 0);
 }
 
 /** The JSON object that `python -m export` appends to a file in a zip archive, uncompressed; null if there is none. */
@@ -168,16 +191,63 @@ function checkFile(file, bytes) {
   if (new TextDecoder().decode(bytes.subarray(4, 8)) !== 'TFL3') throw new Problem(`${file} is not a .tflite file.`);
   const metadata = readMetadata(bytes);
   if (metadata?.name !== NAME) throw new Problem(`${file} is incomplete, or python -m export did not write it.`);
-  if (metadata.format > 1) throw new Problem(`${file} is newer than this page; use the page of the program that exported it.`);
+  if (metadata.format > 2) throw new Problem(`${file} is newer than this page; use the page of the program that exported it.`);
   return metadata;
+}
+
+/** Changes the query of the page's address; null removes a part. */
+function setAddress(parts) {
+  const address = new URL(location);
+  for (const [name, value] of Object.entries(parts)) {
+    if (value === null) address.searchParams.delete(name);
+    else address.searchParams.set(name, value);
+  }
+  history.replaceState(null, '', address);
+}
+
+/** The field for a text of class names. All its letters are drawn from one latent vector, so they are in one hand. */
+class Writer {
+  constructor(generator, text) {
+    this.generator = generator;
+    this.names = generator.classes.names;
+    this.seed = this.hand = 0; // the latents are those of picture number `hand`
+    this.writes = 0; // counted, so that a newer one stops the older ones
+    ui.text.value = text;
+    ui.text.inputMode = this.names.every((name) => /^\d$/.test(name)) ? 'numeric' : 'text';
+    ui.text.addEventListener('input', () => this.write(this.seed, this.hand));
+    ui.another.addEventListener('click', () => this.write(this.seed, this.hand + 1));
+    ui.writing.addEventListener('submit', (event) => event.preventDefault());
+    ui.writing.hidden = false;
+  }
+
+  async write(seed, hand) {
+    const mine = ++this.writes;
+    Object.assign(this, { seed, hand });
+    const labels = [...ui.text.value].map((letter) => this.names.indexOf(letter));
+    ui.text.setCustomValidity(labels.includes(-1) ? `It can write only ${this.names.join(' ')}` : '');
+    if (!ui.text.reportValidity()) return;
+    const text = ui.text.value;
+    setAddress({ text: text || null, hand: text && hand ? hand : null });
+    const pictures = [];
+    for (const label of labels) pictures.push(await this.generator.sample(seed, hand, label));
+    if (mine !== this.writes) return;
+    ui.written.hidden = !text;
+    ui.hand.textContent = text ? `“${text}” in hand ${hand + 1} of seed ${seed}` : '';
+    if (!text) return;
+    paint(ui.written, pictures, this.generator);
+    ui.written.style.setProperty('--letters', labels.length);
+    ui.written.ariaLabel = ui.hand.textContent;
+  }
 }
 
 /** The page's parts that need a generator: the grid, the morph, the form. */
 class Studio {
-  constructor(generator, noun) {
+  constructor(generator, noun, writer) {
     this.generator = generator;
     this.noun = noun;
-    this.seed = 0;
+    this.writer = writer;
+    this.labels = []; // of the pictures in the grid, if there are classes
+    this.seed = null;
     this.ends = [0, 1]; // places in the grid: A, B
     this.walks = this.draws = 0; // counted, so that a newer one stops the older ones
     this.cells = Array.from({ length: PICTURES }, (_, i) => this.makeCell(i));
@@ -188,6 +258,7 @@ class Studio {
       event.preventDefault();
       this.draw(ui.seed.valueAsNumber);
     });
+    ui.label.addEventListener('change', () => this.draw(this.seed));
     ui.surprise.addEventListener('click', () => this.draw(Math.floor(Math.random() * (MAX_SEED + 1))));
   }
 
@@ -215,22 +286,28 @@ class Studio {
   }
 
   /** Draws the grid of a seed, and the morph between its chosen pictures. */
-  async draw(seed) {
+  async draw(seed, hand = 0) {
     const mine = ++this.draws;
+    const isNew = seed !== this.seed;
     this.seed = seed;
     ui.seed.value = seed;
-    const address = new URL(location);
-    address.searchParams.set('seed', seed);
-    history.replaceState(null, '', address);
+    const { classes } = this.generator;
+    const chosen = ui.label.value; // '' is any class
+    if (classes) {
+      this.labels = this.cells.map((_, index) => (chosen ? Number(chosen) : randomLabel(seed, index, classes.counts)));
+      setAddress({ label: chosen ? classes.names[chosen] : null });
+    }
+    setAddress({ seed });
     ui.main.ariaBusy = 'true';
+    if (isNew) await this.writer?.write(seed, hand);
     const times = [];
     let rested = performance.now();
     for (const [index, cell] of this.cells.entries()) {
       const start = performance.now();
-      const picture = await this.generator.sample(seed, index);
+      const picture = await this.generator.sample(seed, index, this.labels[index]);
       times.push(performance.now() - start);
       if (mine !== this.draws) return;
-      paint(cell.firstChild, picture, this.generator);
+      paint(cell.firstChild, [picture], this.generator);
       if (performance.now() - rested > 30) { // lets the page answer, and show what is drawn so far
         await new Promise((resolve) => setTimeout(resolve));
         rested = performance.now();
@@ -252,7 +329,8 @@ class Studio {
       cell.toggleAttribute('data-end', Boolean(end));
       if (end) cell.dataset.end = end;
       cell.ariaPressed = String(Boolean(end));
-      cell.ariaLabel = `${this.noun} ${index + 1}${end ? `, end ${end} of the morph` : ''}`;
+      const name = this.generator.classes ? `, class ${this.generator.classes.names[this.labels[index]]}` : '';
+      cell.ariaLabel = `${this.noun} ${index + 1}${name}${end ? `, end ${end} of the morph` : ''}`;
     }
     await this.walk();
   }
@@ -265,9 +343,10 @@ class Studio {
     ui.way.ariaValueText = place;
     this.latents ??= Promise.all(this.ends.map((index) => this.generator.latents(this.seed, index)));
     const [start, end] = await this.latents;
-    const picture = await this.generator.generate(spherical(start, end, ui.way.value / 100));
+    const nearer = ui.way.value < 50 ? a : b; // there is no class between two classes
+    const picture = await this.generator.generate(spherical(start, end, ui.way.value / 100), this.labels[nearer]);
     if (mine !== this.walks) return;
-    paint(ui.morph, picture, this.generator);
+    paint(ui.morph, [picture], this.generator);
     ui.morph.ariaLabel = `Seed ${this.seed}, ${place}`;
   }
 }
@@ -289,6 +368,14 @@ function offerFiles(files, chosen) {
     location.assign(address);
   });
   ui.choice.hidden = false;
+}
+
+/** `asked` is the name of a class or, if no class has that name, its number. */
+function offerClasses({ names }, asked) {
+  ui.label.append(...names.map((name, label) => new Option(name, label)));
+  if (names.includes(asked)) ui.label.value = names.indexOf(asked);
+  else if (/^\d+$/.test(asked) && names[Number(asked)] !== undefined) ui.label.value = Number(asked);
+  ui.chooser.hidden = false;
 }
 
 /** Stores what this page has fetched, so that it also starts without a network. */
@@ -316,15 +403,22 @@ async function start() {
   ui.status.textContent = `Loading the runtime and ${file} …`;
   const [litert, bytes] = await Promise.all([runtime, fetchFile(file, files)]);
   const metadata = checkFile(file, bytes);
-  const generator = await Generator.load(litert, bytes).catch((error) => {
+  const classes = metadata.format === 2 ? metadata.classes : undefined;
+  const generator = await Generator.load(litert, bytes, classes).catch((error) => {
     throw error instanceof Problem ? error : new Problem(`${file} does not run here: ${error?.message ?? error}`);
   });
   describe(generator, metadata, bytes);
   const noun = metadata.trained_on === 'mnist' ? 'digit' : 'picture';
   ui.title.textContent = noun === 'digit' ? 'Digits that nobody wrote' : 'Pictures that nobody took';
   ui.tools.hidden = false;
-  const seed = Number(query.get('seed') ?? 0);
-  await new Studio(generator, noun).draw(Number.isInteger(seed) && seed >= 0 && seed <= MAX_SEED ? seed : 0);
+  const [seed, hand] = ['seed', 'hand'].map((name) => {
+    const number = Number(query.get(name) ?? 0);
+    return Number.isInteger(number) && number >= 0 && number <= MAX_SEED ? number : 0;
+  });
+  if (classes) offerClasses(classes, query.get('label'));
+  const writes = classes?.names.every((name) => [...name].length === 1);
+  const writer = writes ? new Writer(generator, query.get('text') ?? '') : undefined;
+  await new Studio(generator, noun, writer).draw(seed, hand);
   ui.main.dataset.state = 'ready';
 }
 

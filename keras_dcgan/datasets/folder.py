@@ -7,7 +7,7 @@ import stat
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,17 @@ class Scan:
     reasons: dict[int, str]  # why files cannot be decoded
     others: int = 0  # files of other kinds, hidden ones and linked folders, which are skipped
 
-    def problems(self, min_side: int) -> dict[int, str]:
-        """Every file to skip and why: cannot be decoded, too small, or the same as one before it."""
+    def problems(self, min_side: int, outside: Collection[int] = ()) -> dict[int, str]:
+        """Every file to skip and why: cannot be decoded, too small, or the same as one before it.
+
+        The files `outside` are not looked at.
+        """
         found = dict(self.reasons)
         for index in np.flatnonzero(self.shapes.min(axis=1) < min_side):
             width, height = self.shapes[index]
             found.setdefault(int(index), f"too small: {width} x {height} pixels, min_side={min_side}")
-        sound = np.array([index for index in range(len(self.names)) if index not in found], np.int64)
+        found = {index: reason for index, reason in found.items() if index not in outside}
+        sound = np.array([i for i in range(len(self.names)) if i not in found and i not in outside], np.int64)
         _, first, group = np.unique(
             self.digests[sound].view("V16")[:, 0], return_index=True, return_inverse=True
         ) if len(sound) else (None, sound, sound)  # fmt: skip
@@ -81,7 +85,7 @@ class Scan:
         }  # fmt: skip
 
 
-def scan(folder: str | Path, memory: str | Path | None = None, threads: int = 0) -> Scan:
+def scan(folder: str | Path, memory: str | Path | None = None, threads: int = 0, listed: Scan | None = None) -> Scan:
     """Inspects every picture under a folder: reads and decodes each once, in parallel, with a progress bar.
 
     Files whose name, size and time are as remembered are not read again. Raises OSError for a folder that cannot be
@@ -91,11 +95,12 @@ def scan(folder: str | Path, memory: str | Path | None = None, threads: int = 0)
       folder: searched with all folders in it; names that begin with a dot and linked folders are skipped.
       memory: folder of the file that remembers; by default the cache under the Keras home.
       threads: how many at once; 0: two for each processor, since reading waits for the disk.
+      listed: what `list_files` gives, if that is known already; it is filled in.
     """
     folder = Path(folder).resolve()
     name = hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()
     memory = Path(memory or cache_folder("inspected")) / f"{folder.name}-{name}.npz"
-    found = _list_files(folder)
+    found = listed or list_files(folder)
     todo = np.flatnonzero(~_recall(found, memory))
     if len(todo):
         _inspect_files(folder, found, todo, memory, threads)
@@ -141,8 +146,8 @@ def _inspect_file(path: Path) -> tuple[bytes, tuple[int, int, bool], str]:
         return digest, (0, 0, False), str(error) or "takes too much memory"
 
 
-def _list_files(folder: Path) -> Scan:
-    """Every picture file under the folder by its name, not yet inspected."""
+def list_files(folder: Path) -> Scan:
+    """Every picture file under a folder by its name, not yet inspected. Raises OSError if it cannot be read."""
     entries: list[tuple[str, int, int]] = []
     others, pending = 0, [""]
     while pending:

@@ -14,12 +14,14 @@ import numpy as np
 from tqdm import tqdm
 
 from keras_dcgan.datasets.arrays import npy_header
+from keras_dcgan.datasets.labels import Labels, missing
 from keras_dcgan.datasets.stored import ArrayFiles, Images
 from keras_dcgan.runs import DATASET_REPORT
 from keras_dcgan.tools.files import BadFile, atomic_path, is_temporary, lock, write_text
 from keras_dcgan.tools.terminal import progress
 
 INDEX = "index.json"
+LABELS = "labels.npy"  # int32 [N], -1: in no class; the index has the names
 PLAN = "plan.json"  # what is being written; it is there until the index is
 LOCK = ".lock"
 FORMAT = "keras_dcgan prepared 1"
@@ -27,7 +29,9 @@ FILE_BYTES = 2**28
 BATCH = 256  # images decoded at once; fewer of large ones
 
 
-def write_prepared(images: np.ndarray | Images, folder: str | Path, about: dict[str, Any], title: str) -> None:
+def write_prepared(
+    images: np.ndarray | Images, folder: str | Path, about: dict[str, Any], title: str, labels: Labels | None = None
+) -> None:
     """Writes images into a folder of `.npy` files with an index, or resumes where an interrupted call ended.
 
     Args:
@@ -35,6 +39,7 @@ def write_prepared(images: np.ndarray | Images, folder: str | Path, about: dict[
       folder: made if it is missing.
       about: JSON values that identify the images; they are kept in the index. "source" may differ between two calls.
       title: for the progress bar.
+      labels: of the images; they are kept beside them.
 
     A second process that wants the same waits for the first. Raises BadFile for a folder that holds something else, and
     OSError if it cannot be written.
@@ -42,12 +47,16 @@ def write_prepared(images: np.ndarray | Images, folder: str | Path, about: dict[
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     per_file = max(1, FILE_BYTES // int(np.prod(images.shape[1:])))
-    plan = {"format": FORMAT, "shape": list(images.shape), "per_file": per_file, **about}
+    plan = {"format": FORMAT, "shape": list(images.shape), "per_file": per_file, **about, "classes": None}
+    if labels:
+        plan["classes"] = {"from": labels.place, "names": list(labels.names), "fingerprint": labels.fingerprint()}
     with lock(folder / LOCK, wait=True):
         if _agrees(_read_json(folder / INDEX), plan):
             return
         _clear(folder, plan)
         write_text(folder / PLAN, json.dumps(plan, indent=2) + "\n")
+        if labels:
+            _write_labels(folder / LABELS, labels.numbers)
         files = _write_files(images, folder, per_file, title)
         write_text(folder / INDEX, json.dumps({**plan, "files": files}, indent=2) + "\n")
         (folder / PLAN).unlink()
@@ -78,6 +87,29 @@ def open_prepared(folder: str | Path, verify: bool = False) -> tuple[ArrayFiles,
     return ArrayFiles(files, (height, width, channels)), index
 
 
+def open_labels(folder: str | Path, index: dict[str, Any]) -> Labels:
+    """The labels of a folder with this index, their checksum compared.
+
+    Returns Labels with `trouble` if the images were prepared without any. Raises BadFile for a file that is missing,
+    cut or altered.
+    """
+    path, count, about = Path(folder) / LABELS, index["shape"][0], index.get("classes")
+    if about is None:
+        return missing(count, f"{folder} has no labels. Give its pictures labels, and prepare them again")
+    try:
+        shape, _, dtype, offset = npy_header(path)
+        if shape != (count,) or dtype != np.int32 or path.stat().st_size != offset + 4 * count:
+            raise ValueError("is cut or another file")
+        labels = Labels(about["from"], tuple(about["names"]), np.fromfile(path, np.int32, offset=offset))
+        if labels.fingerprint() != about["fingerprint"]:
+            raise ValueError("has a wrong checksum")
+        return labels.select(np.arange(count))
+    except FileNotFoundError as error:
+        raise BadFile(f"{path}: is missing; prepare the data set again") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadFile(f"{path}: {error}; prepare the data set again") from error
+
+
 def fingerprint(index: dict[str, Any]) -> str:
     """What identifies the images of an index: a digest of the checksums of its files."""
     parts = json.dumps([entry["blake2b"] for entry in index["files"]])
@@ -96,6 +128,11 @@ def _clear(folder: Path, plan: dict[str, Any]) -> None:
     known = (LOCK, DATASET_REPORT)  # the latter is there if a start refused its data
     if any(path.name not in known for path in folder.iterdir()) and not _agrees(_read_json(folder / PLAN), plan):
         raise BadFile(f"{folder}: holds something else; give a new or empty folder")
+
+
+def _write_labels(path: Path, numbers: np.ndarray) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, numbers.astype("<i4"), allow_pickle=False)
 
 
 def _write_files(images: np.ndarray | Images, folder: Path, per_file: int, title: str) -> list[dict[str, Any]]:

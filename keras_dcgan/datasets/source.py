@@ -13,42 +13,16 @@ import numpy as np
 from absl import logging
 
 from keras_dcgan.config import NAMED_DATASETS, SettingError, TrainConfig, is_path, setting_names
-from keras_dcgan.datasets import arrays, folder, named, prepared
+from keras_dcgan.datasets import arrays, folder, label_files, named, prepared
+from keras_dcgan.datasets.data import Data
 from keras_dcgan.datasets.decode import SUFFIXES
+from keras_dcgan.datasets.labels import IN_NO_CLASS, Labels
 from keras_dcgan.datasets.square import Target
 from keras_dcgan.datasets.stored import FittedImages, FolderImages, Images
 from keras_dcgan.runs import DATASET_REPORT
 from keras_dcgan.tools.files import write_text
 
 LISTED = 3  # files that an error names
-
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """An open data set of N images.
-
-    Attributes:
-      name: a known name, or a path.
-      images: uint8 [N, H, W, C], in memory or read when indexed.
-      report: what was found in it, as `dataset.json` has it.
-      labels: uint8 [N], or None if the data set has none or nobody asked for them.
-    """
-
-    name: str
-    images: np.ndarray | Images
-    report: dict[str, Any]
-    labels: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def reordered(self, order: np.ndarray) -> "Data":
-        """The same data in another order, int [N]: number i is what number order[i] is now.
-
-        An array is copied; of images on disk only the order changes.
-        """
-        images = self.images[order] if isinstance(self.images, np.ndarray) else self.images.reordered(order)
-        return dataclasses.replace(self, images=images, labels=None if self.labels is None else self.labels[order])
 
 
 def locate(dataset: str) -> str:
@@ -71,7 +45,9 @@ def open_data(config: TrainConfig, with_labels: bool = False, report_folder: str
 
     Args:
       config: `dataset`, and the settings that belong to it.
-      with_labels: also load the labels of a named data set; without them if no source has them.
+      with_labels: give labels too. If the setting `labels` is "on", images in no class are skipped, and data by path
+        that has no usable labels is an error. Otherwise such data, and a named data set whose labels no source has,
+        comes without them.
       report_folder: where `dataset.json` goes if too many files of a folder cannot be used; made if it is missing.
 
     Raises SettingError or BadFile for data that cannot be trained on, DatasetUnavailable for a named data set that no
@@ -83,11 +59,15 @@ def open_data(config: TrainConfig, with_labels: bool = False, report_folder: str
     elif prepared.is_prepared(path):
         images, index = prepared.open_prepared(path)
         data = _same_size(config, images, prepared_from=index.get("source"), fingerprint=prepared.fingerprint(index))
+        data = dataclasses.replace(data, found=prepared.open_labels(path, index))
     elif path.is_dir():
-        data = _open_folder(config, path, Path(report_folder) if report_folder else None)
+        skipping = with_labels and config.labels == "on"
+        data = _open_folder(config, path, skipping, Path(report_folder) if report_folder else None)
     else:
         data = _open_array(config)
-    return data
+    if not with_labels:
+        return data
+    return data.with_classes(required=config.labels == "on" and is_path(config.dataset))
 
 
 def make_square(data: Data, config: TrainConfig) -> Data:
@@ -116,12 +96,19 @@ def describe(data: Data, config: TrainConfig) -> str:
         sizes = f"{report['smallest']} to {report['largest']} pixels"
         parts.append(f"{sizes} (median shorter side {report['median_shorter_side']})")
         parts.append(f"{report['colour']:,} in colour, {report['grey']:,} grey")
-        if report["skipped"]:
-            parts.append(f"{len(report['skipped']):,} files skipped, see {DATASET_REPORT}")
+        if bad := len(report["skipped"]) - report.get("in_no_class", 0):
+            parts.append(f"{bad:,} files skipped, see {DATASET_REPORT}")
     else:
         parts.append(f"{report['stored_as']} each")
+    if "in_no_class" in report:
+        parts.append(f"{report['in_no_class']:,} more {IN_NO_CLASS}, which are skipped")
     size = config.image_size
     return ", ".join(parts) + f"; to {size}x{size}x{config.channels} ({config.resize_mode})"
+
+
+def describe_classes(data: Data) -> str:
+    """One line for people: the largest classes, or what labels=on would do; an empty text for data without labels."""
+    return data.found.describe(learned=data.classes is not None) if data.found else ""
 
 
 def write_report(data: Data, config: TrainConfig, folder: str | Path) -> None:
@@ -130,10 +117,11 @@ def write_report(data: Data, config: TrainConfig, folder: str | Path) -> None:
 
 
 def check_same(data: Data, path: str | Path) -> None:
-    """Raises SettingError if the `dataset.json` at `path` reports other images than these; warns if it is missing."""
+    """Raises SettingError if the `dataset.json` at `path` reports other images or labels; warns if it is missing."""
     try:
         before = json.loads(Path(path).read_text(encoding="utf-8"))
         then, count = before.get("fingerprint"), before["images"]
+        classes = before.get("classes", {}).get("fingerprint")
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         logging.warning("%s: missing or damaged, so nothing shows whether the images are still the same", path)
         return
@@ -142,6 +130,11 @@ def check_same(data: Data, path: str | Path) -> None:
             "resume",
             f"{data.name} no longer holds the images that this run began with ({count} then, {len(data)} now); restore "
             "them, or begin a new run",
+        )
+    if classes != data.report.get("classes", {}).get("fingerprint"):
+        raise SettingError(
+            "resume",
+            f"the labels of {data.name} are not those that this run began with; restore them, or begin a new run",
         )
 
 
@@ -158,13 +151,16 @@ def reading_errors(data: Data) -> Iterator[None]:
 
 
 def _open_named(config: TrainConfig, with_labels: bool) -> Data:
-    images, labels = named.load_images(config.dataset, config.data_dir or None), None
-    if with_labels:
-        try:
-            labels = named.load_labels(config.dataset, config.data_dir or None)
-        except named.DatasetUnavailable as error:
-            logging.warning("No labels, so the classes are skipped. %s", error)
-    return dataclasses.replace(_same_size(config, images), labels=labels)
+    data = _same_size(config, named.load_images(config.dataset, config.data_dir or None))
+    if not with_labels:
+        return data
+    try:
+        numbers = named.load_labels(config.dataset, config.data_dir or None).astype(np.int32)
+    except named.DatasetUnavailable as error:
+        logging.warning("No labels, so the classes are skipped. %s", error)
+        return data
+    found = Labels(f"labels of {config.dataset}", named.CLASS_NAMES[config.dataset], numbers)
+    return dataclasses.replace(data, found=found)
 
 
 def _open_array(config: TrainConfig) -> Data:
@@ -172,6 +168,7 @@ def _open_array(config: TrainConfig) -> Data:
     ends = np.stack([images[:1], images[-1:]]).tobytes()  # all of it could be hours of reading
     fingerprint = hashlib.blake2b(f"{images.shape}".encode() + ends, digest_size=16).hexdigest()
     data = _same_size(config, images, fingerprint=fingerprint)
+    data = dataclasses.replace(data, found=label_files.of_array(Path(config.dataset), len(images)))
     square = images.shape[1] == images.shape[2]
     return data if square or config.resize_mode == "stretch" else make_square(data, config)  # the pipeline does these
 
@@ -183,24 +180,35 @@ def _same_size(config: TrainConfig, images: np.ndarray | Images, **about: Any) -
     return Data(config.dataset, images, report)
 
 
-def _open_folder(config: TrainConfig, root: Path, report_folder: Path | None) -> Data:
-    scan = folder.scan(root, config.cache_dir or None)
-    if not scan.names:
-        raise SettingError(f"dataset={root}", f"no file in it ends in {', '.join(SUFFIXES)} ({scan.others} others)")
-    problems = scan.problems(config.min_side)
-    kept = np.setdiff1d(np.arange(len(scan.names)), list(problems))
-    report = {"dataset": config.dataset, **scan.report(kept, problems)}
-    if not len(kept) or len(problems) > config.max_bad_share * len(scan.names):
+def _open_folder(config: TrainConfig, root: Path, skipping: bool, report_folder: Path | None) -> Data:
+    """The pictures of a folder; with `skipping` those in no class are skipped, and labels without use are an error."""
+    listed = folder.list_files(root)
+    if not listed.names:
+        raise SettingError(f"dataset={root}", f"no file in it ends in {', '.join(SUFFIXES)} ({listed.others} others)")
+    found = label_files.of_folder(root, listed.names)
+    outside: dict[int, str] = {}
+    if skipping:
+        found.check()  # before the pictures are inspected, which may take long
+        outside = dict.fromkeys(found.outside.tolist(), IN_NO_CLASS)
+    scan = folder.scan(root, config.cache_dir or None, 0, listed)
+    problems = scan.problems(config.min_side, outside)
+    skipped = dict(sorted((problems | outside).items()))
+    kept = np.setdiff1d(np.arange(len(scan.names)), list(skipped))
+    report = {"dataset": config.dataset, **scan.report(kept, skipped)}
+    if outside:
+        report["in_no_class"] = len(outside)
+    candidates = len(scan.names) - len(outside)
+    if not len(kept) or len(problems) > config.max_bad_share * candidates:
         if report_folder:
             _write_report(report, config, report_folder)
         first = [f"{scan.names[index]}: {reason}" for index, reason in list(problems.items())[:LISTED]]
         more = f"; ... all in {report_folder / DATASET_REPORT}" if report_folder and len(problems) > LISTED else ""
         raise SettingError(
             f"max_bad_share={config.max_bad_share}",
-            f"{len(problems)} of {len(scan.names)} pictures in {root} cannot be used ({'; '.join(first)}{more})",
+            f"{len(problems)} of {candidates} pictures in {root} cannot be used ({'; '.join(first)}{more})",
         )
     images = FolderImages(root, [scan.names[index] for index in kept], scan.sizes[kept], target_of(config))
-    data = Data(config.dataset, images, report)
+    data = Data(config.dataset, images, report, found=found.select(kept))
     return _cached(data, config) if config.cache_dir else data
 
 

@@ -46,8 +46,12 @@ class Images:
         return self.read(np.asarray(key, np.int64))
 
     def reordered(self, order: np.ndarray) -> "Images":
-        """The same images in another order: number i is what number order[i] is now. Nothing is read."""
+        """The same images, or some of them, in another order: number i is what number order[i] is now.
+
+        Nothing is read.
+        """
         other = copy.copy(self)
+        other.shape = (len(order), *self.shape[1:])
         other._order = order if self._order is None else self._order[order]
         return other
 

@@ -2,13 +2,16 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from absl import logging
 
 from keras_dcgan import runs
 from keras_dcgan.config import SettingError
 from keras_dcgan.generators import draw_images, draw_latents
+from keras_dcgan.metrics import by_class
+from keras_dcgan.metrics.by_class import Seen
 from keras_dcgan.metrics.distances import (
     frechet_distance,
     kernel_distance,
@@ -16,6 +19,7 @@ from keras_dcgan.metrics.distances import (
     precision_recall_density_coverage,
 )
 from keras_dcgan.metrics.features import Extractor, load_extractor
+from keras_dcgan.networks import count_classes, latent_dim_of, with_labels
 from keras_dcgan.pipeline import as_generated
 from keras_dcgan.tools import draw
 from keras_dcgan.tools.terminal import progress
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     import keras
     from tqdm import tqdm
 
+    from keras_dcgan.datasets.classes import Classes
     from keras_dcgan.datasets.source import Data
     from keras_dcgan.datasets.stored import Images
 
@@ -72,41 +77,52 @@ def make_reference(
 
 
 def evaluate(
-    generator: "keras.Model", data: "Data", samples: int, seed: int, with_picture: bool = True
+    generator: "keras.Model",
+    data: "Data",
+    samples: int,
+    seed: int,
+    with_picture: bool = True,
+    classes: "Classes | None" = None,
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     """Every figure of a generator, the same figures of reals against reals, and a picture of the nearest reals.
 
     Args:
-      generator: latents [N, Z] -> images [N, S, S, C] in [-1, 1].
+      generator: latents [N, Z], or with labels -> images [N, S, S, C] in [-1, 1].
       data: what the generator was trained on; the name decides the features, labels give the shares of the classes.
       samples: how many images to draw, how many reals to compare with, and how many other reals give the floor. At
         most half of the data.
       seed: seed of the latents and of the choice of reals.
       with_picture: whether to search the nearest reals. This takes all images through the extractor, or `SEARCHED` of
         them if they are on disk.
+      classes: what the labels of a generator with classes mean; by default the data's. The samples have their mix.
 
     Returns:
-      The figures as JSON values, and uint8 [H', W', C] from `nearest_picture`, or None. Raises SettingError for fewer
-      images than `MEASURABLE`, and FloatingPointError if an image that the generator draws is not finite.
+      The figures as JSON values, and uint8 [H', W', C] from `nearest_picture`, or None. With a classifier for the data
+      set they include the classes; if the generator draws these classes, also whether it draws what was asked for.
+      Raises SettingError for fewer images than `MEASURABLE`, FloatingPointError if an image that the generator draws
+      is not finite, and ValueError if it has classes that nobody names.
     """
     if len(data) < MEASURABLE:
         raise SettingError(f"dataset={data.name}", f"holds {len(data)} images; measuring needs {MEASURABLE} or more")
     extractor = load_extractor(data.name)
     _, size, _, channels = generator.output_shape
     samples = min(samples, len(data) // 2)
-    latents = draw_latents(samples, generator.input_shape[-1], seed)
+    latents = draw_latents(samples, latent_dim_of(generator), seed)
+    classes = classes or data.classes
+    asked = _draw_labels(generator, classes, samples, seed)
     order = _order(data, samples, seed, with_picture)
 
-    def generate(part: np.ndarray) -> np.ndarray:
-        return draw_images(generator, part, DRAWN_AT_ONCE)
+    def generate(indices: np.ndarray) -> np.ndarray:
+        labels = None if asked is None else asked[indices]
+        return draw_images(generator, with_labels(latents[indices], labels), DRAWN_AT_ONCE)
 
     def read(indices: np.ndarray) -> np.ndarray:
         return as_generated(data.images[indices], size, channels)
 
     with progress("Measuring", samples + len(order)) as bar:
-        fakes = _see(extractor, generate, latents, bar)
+        fakes = _see(extractor, generate, np.arange(samples), asked, bar)
         groups = [group for group in np.split(order, [samples, 2 * samples]) if len(group)]
-        reals, others, *further = [_see(extractor, read, group, bar) for group in groups]
+        reals, others, *further = [_see(extractor, read, group, data.labels, bar) for group in groups]
     figures = {
         "dataset": data.name, "features": extractor.name, "samples": samples, "seed": seed,
         "generated": _distances(reals.features, fakes.features, seed),
@@ -114,12 +130,15 @@ def evaluate(
         "versions": runs.versions(),
     }  # fmt: skip
     if data.labels is not None and fakes.classes is not None and others.classes is not None:
-        figures["classes"] = _shares(data.labels, fakes.classes, others.classes)
+        figures["classes"] = by_class.describe_shares(data.labels, fakes.classes, others.classes)
+        if asked is not None and classes is not None:
+            _add_classes(figures, classes, data, fakes, reals, others)
     if not with_picture:
         return figures, None
     candidates = np.concatenate([seen.features for seen in (reals, others, *further)])  # in the order of `order`
     found = order[nearest(fakes.features[:SHOWN], candidates, NEIGHBOURS)]  # (SHOWN, NEIGHBOURS)
-    return figures, nearest_picture(generate(latents[:DRAWN_AT_ONCE])[:SHOWN], [read(indices) for indices in found])
+    first = generate(np.arange(samples)[:DRAWN_AT_ONCE])[:SHOWN]
+    return figures, nearest_picture(first, [read(indices) for indices in found])
 
 
 def nearest_picture(samples: np.ndarray, neighbours: list[np.ndarray]) -> np.ndarray:
@@ -145,19 +164,30 @@ def as_text(figures: dict[str, Any]) -> str:
         label = "  standard error" if name == "kernel_distance_standard_error" else name.replace("_", " ")
         lines.append(f"{label:20}{generated[name]:12.4f}{real[name]:12.4f}")
     if "classes" in figures:
-        classes = figures["classes"]
-        lines.append(f"{'class':20}{'generated':>12}{'real':>12}")
-        for i, shares in enumerate(zip(classes["generated"], classes["real"], strict=True)):
-            lines.append(f"{i:<20}{shares[0]:12.1%}{shares[1]:12.1%}")
-        lines.append(f"{'total variation':20}{classes['total_variation']:12.4f}{classes['total_variation_real']:12.4f}")
+        lines += by_class.as_lines(figures["classes"])
     return "\n".join(lines)
 
 
-class _Seen(NamedTuple):
-    """Images as an extractor sees them: features float32 [N, D], and classes int [N] if it is a classifier."""
+def _draw_labels(generator: "keras.Model", classes: "Classes | None", samples: int, seed: int) -> np.ndarray | None:
+    """What to ask a generator for, in the mix of its classes: int32 [samples]; None if it takes no labels."""
+    count = count_classes(generator)
+    if not count:
+        return None
+    if not classes or len(classes) != count:
+        raise ValueError(f"the generator draws {count} classes; say with `classes` what they are")
+    return classes.draw(samples, seed)
 
-    features: np.ndarray
-    classes: np.ndarray | None
+
+def _add_classes(
+    figures: dict[str, Any], classes: "Classes", data: "Data", fakes: Seen, reals: Seen, others: Seen
+) -> None:
+    """Adds what became of each class to the figures, if the classifier knows the classes."""
+    if not data.classes or classes.names != data.classes.names:
+        logging.warning("The generator's classes are not those of %s, so agreement is not measured.", data.name)
+        return
+    figures["generated"]["agreement"] = by_class.agreement(fakes)
+    figures["real"]["agreement"] = by_class.agreement(reals)
+    figures["classes"] |= by_class.describe_classes(classes.names, fakes, reals, others)
 
 
 def _order(data: "Data", samples: int, seed: int, with_picture: bool) -> np.ndarray:
@@ -168,16 +198,32 @@ def _order(data: "Data", samples: int, seed: int, with_picture: bool) -> np.ndar
     return order if isinstance(data.images, np.ndarray) else order[: max(SEARCHED, 2 * samples)]
 
 
-def _see(extractor: Extractor, make: Callable[[np.ndarray], np.ndarray], items: np.ndarray, bar: "tqdm") -> _Seen:
-    """Takes images through the extractor, `CHUNK` at a time; `make` gives uint8 [n, S, S, C] for n of the items."""
+def _see(
+    extractor: Extractor,
+    make: Callable[[np.ndarray], np.ndarray],
+    indices: np.ndarray,
+    labels: np.ndarray | None,
+    bar: "tqdm",
+) -> Seen:
+    """Takes images through the extractor, `CHUNK` at a time.
+
+    Args:
+      make: gives uint8 [n, S, S, C] for n of the indices.
+      indices: int [N], which images.
+      labels: int [M], of all images, or None.
+    """
     features, classes = [], []
-    for start in range(0, len(items), CHUNK):
-        part_features, part_classes = extractor.features_and_classes(make(items[start : start + CHUNK]))
+    for start in range(0, len(indices), CHUNK):
+        part_features, part_classes = extractor.features_and_classes(make(indices[start : start + CHUNK]))
         features.append(part_features)
         if part_classes is not None:
             classes.append(part_classes)
         bar.update(len(part_features))
-    return _Seen(np.concatenate(features), np.concatenate(classes) if classes else None)
+    return Seen(
+        np.concatenate(features),
+        np.concatenate(classes) if classes else None,
+        None if labels is None else labels[indices],
+    )
 
 
 def _distances(reals: np.ndarray, others: np.ndarray, seed: int) -> dict[str, float]:
@@ -188,22 +234,4 @@ def _distances(reals: np.ndarray, others: np.ndarray, seed: int) -> dict[str, fl
         "kernel_distance": kernel,
         "kernel_distance_standard_error": error,
         **precision_recall_density_coverage(reals, others),
-    }
-
-
-def _shares(labels: np.ndarray, fakes: np.ndarray, reals: np.ndarray) -> dict[str, Any]:
-    """The share of each of ten classes, and the total variation distance to the labels' shares.
-
-    Args:
-      labels: int [N], the true classes of all reals.
-      fakes, reals: int [M], the classes that the classifier sees; those of the reals show its own error.
-    """
-    truth, generated, predicted = (
-        np.bincount(classes, minlength=10)[:10] / len(classes) for classes in (labels, fakes, reals)
-    )
-    return {
-        "generated": np.round(generated, 4).tolist(),
-        "real": np.round(truth, 4).tolist(),
-        "total_variation": float(0.5 * np.abs(generated - truth).sum()),
-        "total_variation_real": float(0.5 * np.abs(predicted - truth).sum()),
     }

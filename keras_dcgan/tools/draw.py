@@ -12,6 +12,7 @@ from keras_dcgan.tools.files import BadFile, atomic_path
 
 GAP = 8  # grey pixels between two grids
 FRAMES_PER_SECOND = 20
+LEAST_SHARE = 0.0005  # of a confusion figure; smaller ones would be written as 0.0
 
 
 def make_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
@@ -35,9 +36,9 @@ def make_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     return cells.reshape(rows * height, columns * width, channels)
 
 
-def beside(fakes: np.ndarray, reals: np.ndarray) -> np.ndarray:
+def beside(fakes: np.ndarray, reals: np.ndarray, columns: int | None = None) -> np.ndarray:
     """Two grids of as many images, fakes left and reals right: uint8 [N, H, W, C] twice -> uint8 [H', W', C]."""
-    left, right = make_grid(fakes), make_grid(reals)
+    left, right = make_grid(fakes, columns), make_grid(reals, columns)
     gap = np.full((left.shape[0], GAP, left.shape[2]), 128, np.uint8)
     return np.concatenate([left, gap, right], axis=1)
 
@@ -128,6 +129,34 @@ def write_metrics_figure(
     for axes, corner in ((distance, "upper right"), (shares, "lower right")):  # where the curves of a good run are not
         axes.legend(loc=corner)
         axes.grid(alpha=0.3)
+    with atomic_path(path, sync=False) as temporary:
+        figure.savefig(temporary, dpi=100)
+
+
+def write_confusion_figure(path: str | Path, shares: np.ndarray, names: Sequence[str], title: str) -> None:
+    """Draws a confusion matrix, atomically, as PNG.
+
+    Args:
+      shares: float [K, K] in 0 ... 1; row i is what class i was taken for.
+      names: K texts.
+      title: stands above it.
+    """
+    from matplotlib.figure import Figure
+
+    side = 2.5 + 0.6 * len(names)  # inches
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in zip(*np.nonzero(shares >= LEAST_SHARE), strict=True):
+        share = shares[row, column]
+        colour = "white" if share > 0.5 else "black"
+        axes.text(column, row, f"{100 * share:.1f}", ha="center", va="center", color=colour, fontsize=8)
+    shown = [name.replace("$", r"\$") for name in names]  # matplotlib reads a formula between two of them
+    axes.set_xticks(range(len(names)), shown, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), shown)
+    axes.set_xlabel("seen by the classifier (%)")
+    axes.set_ylabel("asked for")
+    axes.set_title(title, fontsize=10)
     with atomic_path(path, sync=False) as temporary:
         figure.savefig(temporary, dpi=100)
 

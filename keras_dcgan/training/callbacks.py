@@ -8,6 +8,7 @@ import numpy as np
 from absl import logging
 
 from keras_dcgan.generators import draw_images
+from keras_dcgan.networks import Inputs
 from keras_dcgan.tools import draw
 from keras_dcgan.training.recorder import Recorder, TensorBoard
 
@@ -70,17 +71,24 @@ class SampleGrid(StepCounter):
 
     Args:
       folder: where the pictures go, made if it is missing; its parent must exist.
-      latents: float32 [N, Z], the same for every picture.
+      inputs: what the generator draws, the same for every picture: latents float32 [N, Z], or with labels.
       reals: uint8 [N, S, S, C], shown on the right.
       every: steps between pictures; 0: only at the end.
+      columns: images in a row; by default the grid is as square as it can be.
       tensorboard: gets the fakes.
     """
 
     def __init__(
-        self, folder: Path, latents: np.ndarray, reals: np.ndarray, every: int, tensorboard: TensorBoard | None = None
+        self,
+        folder: Path,
+        inputs: Inputs,
+        reals: np.ndarray,
+        every: int,
+        columns: int | None = None,
+        tensorboard: TensorBoard | None = None,
     ):
         super().__init__()
-        self.folder, self.latents, self.reals, self.every = Path(folder), latents, reals, every
+        self.folder, self.inputs, self.reals, self.every, self.columns = Path(folder), inputs, reals, every, columns
         self._tensorboard = tensorboard or TensorBoard(None)
         self._written_at = -1
 
@@ -102,11 +110,11 @@ class SampleGrid(StepCounter):
             return
         self._written_at = self.step
         self.model.refresh_averaged()
-        fakes = draw_images(self.model.averaged, self.latents)
-        picture = draw.beside(fakes, self.reals)
+        fakes = draw_images(self.model.averaged, self.inputs)
+        picture = draw.beside(fakes, self.reals, self.columns)
         for name in (f"step_{self.step:06d}.png", "latest.png"):
             draw.write_image(self.folder / name, picture)
-        self._tensorboard.add_image(self.step, "samples", draw.make_grid(fakes))
+        self._tensorboard.add_image(self.step, "samples", draw.make_grid(fakes, self.columns))
 
 
 class LossHistory(StepCounter):

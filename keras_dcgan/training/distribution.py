@@ -15,6 +15,7 @@ import tensorflow as tf
 from absl import logging
 
 from keras_dcgan.config import SettingError, TrainConfig
+from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.gan import DCGAN
 from keras_dcgan.training import cluster
 from keras_dcgan.training.guards import StopOnSignal
@@ -68,11 +69,11 @@ class Workers:
         """Where networks and optimizers must be made."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
-    def make_gan(self, generator: keras.Model, discriminator: keras.Model, seed: int) -> DCGAN:
+    def make_gan(self, generator: keras.Model, discriminator: keras.Model, seed: int, classes: Classes | None) -> DCGAN:
         """The model of two networks that were built in `scope`."""
         if self.strategy:
-            return ReplicatedDCGAN(self.strategy, generator, discriminator, seed)
-        return DCGAN(generator, discriminator, seed)
+            return ReplicatedDCGAN(self.strategy, generator, discriminator, seed, classes)
+        return DCGAN(generator, discriminator, seed, classes)
 
     def make_stop(self, total_steps: int) -> StopOnSignal:
         """The callback that ends training on a signal, in all workers at the same step."""

@@ -9,6 +9,7 @@ import numpy as np
 from absl import logging
 
 from keras_dcgan.generators import draw_images
+from keras_dcgan.networks import Inputs
 from keras_dcgan.training.callbacks import StepCounter, check_finite, check_weights
 
 
@@ -104,7 +105,7 @@ class CollapseAlarm(StepCounter):
     """Warns, once, when the discriminator has won and the samples no longer differ from each other.
 
     Args:
-      latents: float32 [N, Z] for the samples that are looked at.
+      inputs: what the generator draws for a check: latents float32 [N, Z], or with labels.
       reals: uint8 [N, S, S, C]; the samples' spread (the standard deviation over the images, averaged over the pixels)
         is compared with theirs.
       every: steps between checks of the loss; three in a row below `LOSS` lead to a check of the samples.
@@ -113,9 +114,9 @@ class CollapseAlarm(StepCounter):
     LOSS = 0.05  # nats; a healthy run stays above 0.2
     SPREAD = 0.5  # of the reals'
 
-    def __init__(self, latents: np.ndarray, reals: np.ndarray, every: int = 50):
+    def __init__(self, inputs: Inputs, reals: np.ndarray, every: int = 50):
         super().__init__()
-        self.latents, self.every = latents, every
+        self.inputs, self.every = inputs, every
         self.least_spread = self.SPREAD * _spread(reals)
         self.raised = False
         self._low = 0
@@ -126,7 +127,7 @@ class CollapseAlarm(StepCounter):
         self._low = self._low + 1 if float(logs["d_loss"]) < self.LOSS else 0
         if self._low < 3:
             return
-        spread = _spread(draw_images(self.model.generator, self.latents))
+        spread = _spread(draw_images(self.model.generator, self.inputs))
         if spread < self.least_spread:
             self.raised = True
             logging.warning(

@@ -14,17 +14,14 @@ from absl import logging
 from keras_dcgan import pipeline, runs
 from keras_dcgan.config import SettingError, TrainConfig
 from keras_dcgan.datasets import source
+from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.gan import DCGAN
 from keras_dcgan.generators import save_networks
 from keras_dcgan.networks import build_discriminator, build_generator
 from keras_dcgan.tools import draw
 from keras_dcgan.tools.files import BadFile
-from keras_dcgan.training import callbacks, distribution, guards, machine, watchers
+from keras_dcgan.training import callbacks, distribution, guards, machine, preview, watchers
 from keras_dcgan.training.checkpoints import Checkpoints
-from keras_dcgan.training.watchers import choose_reals
-
-PREVIEWED = 16
-PREVIEW_SIDE = 128  # pixels at least of an image in dataset.png, so that small ones can be seen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,9 +79,9 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
 def open_data(config: TrainConfig, folder: Path, resume: bool = False, chief: bool = True) -> source.Data:
     """The images that a run trains on, in its order; writes `dataset.json` and `dataset.png` at its beginning.
 
-    Raises SettingError if a resumed run would continue with other images than it began with.
+    Raises SettingError if a resumed run would continue with other images or labels than it began with.
     """
-    data = source.open_data(config, report_folder=folder if chief and not resume else None)
+    data = source.open_data(config, config.labels == "on", report_folder=folder if chief and not resume else None)
     if config.shuffle == "once":
         data = data.reordered(np.random.RandomState(1).permutation(len(data)))  # the MXNet tutorial's permutation
     count_steps(config, len(data))  # refuses a length that does not fit before anything is written
@@ -93,13 +90,12 @@ def open_data(config: TrainConfig, folder: Path, resume: bool = False, chief: bo
     if resume:
         source.check_same(data, folder / runs.DATASET_REPORT)
     logging.info("%s", source.describe(data, config))
+    if line := source.describe_classes(data):
+        logging.info("%s", line)
     if not resume or not (folder / runs.DATASET_REPORT).exists():
         source.write_report(data, config, folder)
-        seen = choose_reals(data, config, PREVIEWED)
-        scale = max(1, PREVIEW_SIDE // config.image_size)
-        picture = draw.make_grid(seen.repeat(scale, axis=1).repeat(scale, axis=2))
-        draw.write_image(folder / runs.DATASET_PICTURE, picture)
-        logging.info("Sixteen of them as the network will see them: %s", folder / runs.DATASET_PICTURE)
+        draw.write_image(folder / runs.DATASET_PICTURE, preview.draw_preview(data, config))
+        logging.info("%s: %s", preview.describe(data), folder / runs.DATASET_PICTURE)
     return data
 
 
@@ -109,7 +105,7 @@ def open_run(config: TrainConfig, folder: Path, resume: bool, workers: distribut
     keras.config.set_dtype_policy(config.precision)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    gan = build(config, workers)
+    gan = build(config, workers, data.classes)
     checkpoints = Checkpoints(folder / runs.CHECKPOINTS, gan, config)
     start = checkpoints.restore() if resume else 0
     if resume and checkpoints.were_deleted() and (folder / runs.HISTORY).exists():
@@ -134,9 +130,11 @@ def open_run(config: TrainConfig, folder: Path, resume: bool, workers: distribut
     return Run(config, folder, workers, data, gan, checkpoints, start, total_steps)
 
 
-def build(config: TrainConfig, workers: distribution.Workers | None = None) -> DCGAN:
+def build(config: TrainConfig, workers: distribution.Workers | None = None, classes: Classes | None = None) -> DCGAN:
     """The compiled model of a configuration that `machine.choose` gave, on the workers' devices."""
     workers = workers or distribution.Workers()
+    sizes = config.image_size, config.channels
+    count = len(classes) if classes else 0
 
     def adam(rate: float) -> keras.optimizers.Optimizer:
         optimizer = keras.optimizers.Adam(rate, config.beta_1, config.beta_2, epsilon=1e-8)
@@ -144,10 +142,10 @@ def build(config: TrainConfig, workers: distribution.Workers | None = None) -> D
         return keras.optimizers.LossScaleOptimizer(optimizer) if config.precision == "mixed_float16" else optimizer
 
     with workers.scope():
-        generator = build_generator(config.width, config.image_size, config.channels, config.latent_dim)
-        discriminator = build_discriminator(config.width, config.image_size, config.channels)
+        generator = build_generator(config.width, *sizes, config.latent_dim, count)
+        discriminator = build_discriminator(config.width, *sizes, count)
         optimizers = adam(config.generator_learning_rate), adam(config.discriminator_learning_rate)
-    gan = workers.make_gan(generator, discriminator, config.seed)
+    gan = workers.make_gan(generator, discriminator, config.seed, classes)
     gan.compile(
         *optimizers,
         r1_weight=config.r1_weight,
@@ -190,7 +188,7 @@ def fit(run: Run, watching: list[callbacks.StepCounter]) -> None:
     dataset = pipeline.make_dataset(
         run.data.images, config.batch_size, config.image_size, config.channels,
         shuffle=config.shuffle == "epoch", seed=config.seed, first_step=start, mirror=config.mirror,
-        shard=(run.workers.index, run.workers.count),
+        shard=(run.workers.index, run.workers.count), labels=run.data.labels,
     )  # fmt: skip
     try:
         with source.reading_errors(run.data):

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
 from absl import logging
 
 from keras_dcgan.generators import draw_images, save_network
 from keras_dcgan.metrics.distances import frechet_distance, precision_recall_density_coverage
 from keras_dcgan.metrics.report import Reference
+from keras_dcgan.networks import Inputs
 from keras_dcgan.runs import BEST_GENERATOR
 from keras_dcgan.tools import draw
 from keras_dcgan.training.callbacks import StepCounter
@@ -27,7 +27,7 @@ class SampleQuality(StepCounter):
     Args:
       folder: the run folder.
       reference: the real images that samples are compared with.
-      latents: float32 [N, Z]; each measurement draws the same ones.
+      inputs: what the generator draws for each measurement: latents float32 [N, Z], or with labels.
       every: steps between measurements.
       tensorboard: gets the same values.
     """
@@ -36,12 +36,12 @@ class SampleQuality(StepCounter):
         self,
         folder: Path,
         reference: Reference,
-        latents: np.ndarray,
+        inputs: Inputs,
         every: int,
         tensorboard: TensorBoard | None = None,
     ):
         super().__init__()
-        self.folder, self.reference, self.latents, self.every = Path(folder), reference, latents, every
+        self.folder, self.reference, self.inputs, self.every = Path(folder), reference, inputs, every
         self.recorder = Recorder(self.folder / "metrics.csv", self._draw, tensorboard, "quality/")
 
     def on_train_begin(self, logs=None):
@@ -63,11 +63,11 @@ class SampleQuality(StepCounter):
         """Measures the averaged generator, and keeps it if it is the best so far."""
         self.model.refresh_averaged()
         reals, extractor = self.reference.features, self.reference.extractor
-        fakes = extractor(draw_images(self.model.averaged, self.latents, batch_size=100))
+        fakes = extractor(draw_images(self.model.averaged, self.inputs, batch_size=100))
         row = {"frechet_distance": frechet_distance(reals, fakes)} | precision_recall_density_coverage(reals, fakes)
         best = min((old["frechet_distance"] for old in self.recorder.rows), default=float("inf"))
         if row["frechet_distance"] < best:
-            save_network(self.folder / BEST_GENERATOR, self.model.averaged)
+            save_network(self.folder / BEST_GENERATOR, self.model.averaged, self.model.classes)
         self.recorder.add(self.step, row)
         self.recorder.draw()
         logging.info(
@@ -76,5 +76,5 @@ class SampleQuality(StepCounter):
         )  # fmt: skip
 
     def _draw(self, steps, values) -> None:
-        title = f"{len(self.latents)} samples, {self.reference.extractor.name} features"
+        title = f"{self.reference.samples} samples, {self.reference.extractor.name} features"
         draw.write_metrics_figure(self.folder / "metrics.png", steps, values, self.reference.floor, title)

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.gan import DCGAN
 
 
@@ -16,14 +17,19 @@ class ReplicatedDCGAN(DCGAN):
 
     Args:
       strategy: in its scope both networks were built, and both optimizers must be made.
-      generator, discriminator, seed: as in `DCGAN`.
+      generator, discriminator, seed, classes: as in `DCGAN`.
     """
 
     def __init__(
-        self, strategy: tf.distribute.Strategy, generator: keras.Model, discriminator: keras.Model, seed: int = 0
+        self,
+        strategy: tf.distribute.Strategy,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        seed: int = 0,
+        classes: Classes | None = None,
     ):
         self._strategy = strategy  # add_weight needs it
-        super().__init__(_synchronized(generator), _synchronized(discriminator), seed)
+        super().__init__(_synchronized(generator), _synchronized(discriminator), seed, classes)
         self.replicas = strategy.num_replicas_in_sync
         self.local_replicas = len(strategy.extended.worker_devices)
         self.workers = self.replicas // self.local_replicas
@@ -39,20 +45,27 @@ class ReplicatedDCGAN(DCGAN):
             discriminator_optimizer.build(self.discriminator.trainable_variables)
         super().compile(generator_optimizer, discriminator_optimizer, *args, **{**options, "jit_compile": False})
 
-    def train_step(self, images):
-        """As in `DCGAN`, on images of this worker, [B / workers, S, S, C]."""
+    def train_step(self, data):
+        """As in `DCGAN`, on images of this worker, [B / workers, S, S, C], and the labels of all, [B]."""
+        images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
         batch_size = tf.shape(images)[0] * self.workers
-        return self.finish_step(self.adversarial_step(images, self.draw_step_latents(batch_size)), batch_size)
+        return self.finish_step(self.adversarial_step(images, self.draw_step_latents(batch_size), labels), batch_size)
 
-    def adversarial_step(self, images, latents) -> dict[str, tf.Tensor]:
-        """As in `DCGAN`, on images of this worker, [B / workers, S, S, C], and the latents of all, [B, Z]."""
+    def adversarial_step(self, images, latents, labels=None, fake_labels=None) -> dict[str, tf.Tensor]:
+        """As in `DCGAN`, on images of this worker, [B / workers, S, S, C], and the latents and labels of all, [B, ...].
+
+        The labels of the fakes are shuffled over the global batch, so they are those of one device.
+        """
+        if labels is not None and fake_labels is None:
+            fake_labels = self.shuffle_step_labels(labels)
+        inputs = images, latents, labels, fake_labels
         if not self.r1_weight or self.r1_every == 1:
-            return self._on_replicas(images, latents, penalise=True)
+            return self._on_replicas(*inputs, penalise=True)
         # Replicas cannot meet inside a `tf.cond`: what they do differently from step to step is chosen out here.
         return tf.cond(
             self.steps_done % self.r1_every == 0,
-            lambda: self._on_replicas(images, latents, penalise=True),
-            lambda: self._on_replicas(images, latents, penalise=False),
+            lambda: self._on_replicas(*inputs, penalise=True),
+            lambda: self._on_replicas(*inputs, penalise=False),
         )
 
     def objective(self, loss, optimizer):
@@ -62,15 +75,16 @@ class ReplicatedDCGAN(DCGAN):
     def if_penalised(self, then, otherwise):
         return then() if self._penalise else otherwise()
 
-    def _on_replicas(self, images, latents, penalise: bool) -> dict[str, tf.Tensor]:
+    def _on_replicas(self, images, latents, labels, fake_labels, penalise: bool) -> dict[str, tf.Tensor]:
         with tf.device("CPU"):  # or the whole batch would go to every GPU
             image_parts = tf.split(images, self.local_replicas)
-            latent_parts = tf.split(latents, self.replicas)
+            of_all = [None if x is None else tf.split(x, self.replicas) for x in (latents, labels, fake_labels)]
         step = super().adversarial_step
 
         def replica_step():
             replica = tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group)
-            return step(image_parts[replica % self.local_replicas], latent_parts[replica])
+            parts = (None if x is None else x[replica] for x in of_all)
+            return step(image_parts[replica % self.local_replicas], *parts)
 
         self._penalise = penalise
         with self._strategy.scope():

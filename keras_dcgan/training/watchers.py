@@ -11,6 +11,7 @@ from keras_dcgan.datasets.source import Data
 from keras_dcgan.generators import draw_latents
 from keras_dcgan.metrics.features import load_extractor
 from keras_dcgan.metrics.report import MEASURABLE, make_reference
+from keras_dcgan.networks import Inputs, with_labels
 from keras_dcgan.tools import draw
 from keras_dcgan.training import callbacks, guards
 from keras_dcgan.training.quality import SampleQuality
@@ -26,17 +27,13 @@ def make(config: TrainConfig, folder: Path, data: Data) -> list[callbacks.StepCo
     def draw_losses(steps, values) -> None:
         draw.write_loss_figure(folder / "losses.png", steps, values)
 
-    latents = draw_latents(config.sample_count, config.latent_dim, config.seed)
-    alarm_latents = draw_latents(ALARM_SAMPLES, config.latent_dim, config.seed + 1)
     losses = Recorder(folder / runs.HISTORY, draw_losses, tensorboard)
+    alarm_inputs = draw_inputs(data, config, ALARM_SAMPLES, config.seed + 1)
     watching: list[callbacks.StepCounter] = [
         callbacks.LossHistory(losses, config.log_every, config.steps_per_epoch(len(data))),
-        callbacks.SampleGrid(
-            folder / "samples", latents, choose_reals(data, config, config.sample_count), config.sample_every,
-            tensorboard,
-        ),
-        guards.CollapseAlarm(alarm_latents, choose_reals(data, config, ALARM_SAMPLES)),
-    ]  # fmt: skip
+        make_grid_callback(config, folder, data, tensorboard),
+        guards.CollapseAlarm(alarm_inputs, choose_reals(data, config, ALARM_SAMPLES)),
+    ]
     if config.measure_every and len(data) < MEASURABLE:
         logging.warning("Sample quality is not measured: that takes %d images, and here are %d", MEASURABLE, len(data))
     elif config.measure_every:
@@ -44,9 +41,32 @@ def make(config: TrainConfig, folder: Path, data: Data) -> list[callbacks.StepCo
         reference = make_reference(
             extractor, data.images, config.image_size, config.channels, config.measure_samples, config.seed
         )
-        quality_latents = draw_latents(reference.samples, config.latent_dim, config.seed + 2)
-        watching.append(SampleQuality(folder, reference, quality_latents, config.measure_every, tensorboard))
+        quality_inputs = draw_inputs(data, config, reference.samples, config.seed + 2)
+        watching.append(SampleQuality(folder, reference, quality_inputs, config.measure_every, tensorboard))
     return watching
+
+
+def make_grid_callback(config: TrainConfig, folder: Path, data: Data, tensorboard: TensorBoard) -> callbacks.SampleGrid:
+    """The sample grids: with classes a row for each, and in each column the same latent vector."""
+    inputs = draw_latents(config.sample_count, config.latent_dim, config.seed)
+    chosen = _shuffled(data, config)
+    columns = None
+    if data.classes and data.labels is not None:
+        columns = max(1, round(config.sample_count / len(data.classes)))
+        rows = min(len(data.classes), config.sample_count)
+        shown = np.linspace(0, len(data.classes) - 1, rows).astype(np.int32)  # all of them, if there are not too many
+        inputs = with_labels(np.tile(inputs[:columns], (rows, 1)), shown.repeat(columns))
+        chosen = np.concatenate([np.resize(chosen[data.labels[chosen] == label], columns) for label in shown])
+    else:
+        chosen = np.resize(chosen, config.sample_count)
+    reals = pipeline.as_generated(data.images[chosen], config.image_size, config.channels)
+    return callbacks.SampleGrid(folder / "samples", inputs, reals, config.sample_every, columns, tensorboard)
+
+
+def draw_inputs(data: Data, config: TrainConfig, count: int, seed: int) -> Inputs:
+    """What a generator of this data draws for `count` random pictures: latents, and labels in the data's mix."""
+    latents = draw_latents(count, config.latent_dim, seed)
+    return with_labels(latents, data.classes.draw(count, seed) if data.classes else None)
 
 
 def choose_reals(data: Data, config: TrainConfig, count: int) -> np.ndarray:
@@ -54,5 +74,9 @@ def choose_reals(data: Data, config: TrainConfig, count: int) -> np.ndarray:
 
     If there are fewer images than `count`, some come again.
     """
-    order = np.random.default_rng(config.seed).permutation(len(data))
-    return pipeline.as_generated(data.images[np.resize(order, count)], config.image_size, config.channels)
+    chosen = np.resize(_shuffled(data, config), count)
+    return pipeline.as_generated(data.images[chosen], config.image_size, config.channels)
+
+
+def _shuffled(data: Data, config: TrainConfig) -> np.ndarray:
+    return np.random.default_rng(config.seed).permutation(len(data))

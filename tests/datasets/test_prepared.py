@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_dcgan.datasets import prepared
+from keras_dcgan.datasets.labels import Labels
 from keras_dcgan.tools.files import BadFile
 
 
@@ -21,6 +22,41 @@ def test_images_are_read_as_they_were_written(tmp_path, colours):
     np.testing.assert_array_equal(images[:], colours)
     np.testing.assert_array_equal(images[np.array([9, 0, 4])], colours[[9, 0, 4]])
     np.testing.assert_array_equal(np.load(tmp_path / "out" / "images-00001.npy"), colours[4:8])
+
+
+LABELS = Labels("sub-folders", ("größe", "b"), np.array([0, 1, 1, -1, 0, 0, 0, 0, 1, 1], np.int32))
+
+
+def test_labels_are_kept_with_their_names(tmp_path, colours):
+    prepared.write_prepared(colours, tmp_path / "with", {}, "Writing", LABELS)
+    labels = prepared.open_labels(tmp_path / "with", prepared.open_prepared(tmp_path / "with")[1])
+    assert labels.fingerprint() == LABELS.fingerprint() and labels.place == "sub-folders" and not labels.problem
+    other = LABELS.select(np.arange(10)[::-1])
+    with pytest.raises(BadFile, match="holds something else"):
+        prepared.write_prepared(colours, tmp_path / "with", {}, "Writing", other)
+    prepared.write_prepared(colours, tmp_path / "without", {}, "Writing")
+    labels = prepared.open_labels(tmp_path / "without", prepared.open_prepared(tmp_path / "without")[1])
+    assert labels.problem.endswith("without has no labels. Give its pictures labels, and prepare them again")
+    assert len(labels.outside) == 10 and not (tmp_path / "without" / "labels.npy").exists()
+
+
+@pytest.mark.parametrize("harm", ["cut", "missing", "altered", "other shape", "index"])
+def test_damaged_labels_are_refused_by_name(tmp_path, colours, harm):
+    prepared.write_prepared(colours, tmp_path, {}, "Writing", LABELS)
+    path = tmp_path / "labels.npy"
+    index = prepared.open_prepared(tmp_path)[1]
+    if harm == "cut":
+        path.write_bytes(path.read_bytes()[:-1])
+    elif harm == "missing":
+        path.unlink()
+    elif harm == "altered":
+        path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    elif harm == "other shape":
+        np.save(path, np.zeros((2, 5), np.int32))
+    else:
+        index["classes"]["names"] = ["a"]
+    with pytest.raises(BadFile, match=r"labels\.npy: .*; prepare the data set again"):
+        prepared.open_labels(tmp_path, index)
 
 
 def test_an_interrupted_writing_resumes(tmp_path, colours, monkeypatch):

@@ -34,7 +34,7 @@ def test_a_data_set_is_a_known_name_or_a_real_path(tmp_path, monkeypatch):
 
 
 def test_a_named_data_set_with_and_without_labels(digits, monkeypatch, caplog):
-    labels = np.arange(len(digits), dtype=np.uint8)
+    labels = (np.arange(len(digits)) % 10).astype(np.uint8)
     monkeypatch.setattr(named, "load_images", lambda *_: digits)
     monkeypatch.setattr(named, "load_labels", lambda *_: labels)
     config = TrainConfig()
@@ -45,6 +45,9 @@ def test_a_named_data_set_with_and_without_labels(digits, monkeypatch, caplog):
     other = source.open_data(config, with_labels=True).reordered(order)
     np.testing.assert_array_equal(other.images, digits[order])
     np.testing.assert_array_equal(other.labels, labels[order])
+    assert other.report["classes"]["counts"] == dict.fromkeys("0123456789", 4)
+    assert source.describe_classes(other).startswith("10 classes, by labels of mnist: 0 (4), 1 (4), ")
+    assert source.describe_classes(data) == ""
 
     def unavailable(*_):
         raise named.DatasetUnavailable("get online")

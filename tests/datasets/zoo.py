@@ -205,6 +205,15 @@ def make(folder: Path) -> tuple[set[str], dict[str, str]]:
     return names - {"png/rgb.png"} | {"bad/same.png"}, reasons
 
 
+def classes(folder: Path, side: int = 16, **counts: int) -> Path:
+    """A folder with a sub-folder of so many different pictures for each name."""
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            picture(f"{name} {i}", side + i, side).save(folder / name / f"{i}.png")
+    return folder
+
+
 def numbered(folder: Path, count: int, side: int = 16) -> Path:
     """A folder of grey PNGs, of which picture i is all of level i."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,6 @@
 """The page of export/web/ in a headless Chromium: what it draws, against Python's LiteRT on the same files."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,27 +21,6 @@ PICTURES = 30
 # activation by a whole step. Measured with trained generators: 1 and 0.00003 at most, in every format.
 TOLERANCE = {"float32": (1, 0.01), "int8": (32, 0.5)}
 FILES = {"float32": "generator.tflite", "int8": "generator-int8.tflite"}
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    """Its path, with the npm packages that drive it; skips if Chromium is missing or npm cannot fetch the packages."""
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.skip("no Chromium: apt-get install chromium")
-    if not shutil.which("npm") or not shutil.which("node"):
-        pytest.skip("no node and npm: apt-get install nodejs npm")
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=60).stdout.strip()
-    if int(version.removeprefix("v").split(".")[0]) < 20:
-        pytest.skip(f"node {version}: playwright-core needs 20 or later")
-    if not all((WEB / "node_modules" / name).is_dir() for name in ("@litertjs/core", "playwright-core", "axe-core")):
-        try:
-            done = subprocess.run(["npm", "ci"], cwd=WEB, capture_output=True, text=True, timeout=180)
-        except subprocess.TimeoutExpired:
-            pytest.skip("npm ci: no answer in three minutes")
-        if done.returncode:
-            pytest.skip(f"npm ci: {done.stderr.strip()[-300:]}")
-    return path
 
 
 def export(folder: Path, channels: int, formats: list[str]) -> Path:

@@ -70,3 +70,16 @@ def test_the_loss_figure_is_a_picture(tmp_path):
     values = {name: [1.0, 0.5, 0.7] for name in ("d_loss", "g_loss", "d_real", "d_fake")}
     draw.write_loss_figure(tmp_path / "losses.png", [10, 20, 30], values)
     assert cv2.imread(str(tmp_path / "losses.png")).std() > 5
+
+
+def test_the_confusion_figure_is_a_picture_for_any_names(tmp_path):
+    names = ["cat", "$x", "y$", "a_b", "ankle boot"]
+    shares = np.eye(5)
+    shares[0] = 0.0  # a class that was never asked for
+    draw.write_confusion_figure(tmp_path / "a.png", shares, names, "5 classes")
+    picture = cv2.imread(str(tmp_path / "a.png"))
+    assert picture.std() > 5
+    shares[0] = [0.5, 0.25, 0.25, 0.0, 0.0001]
+    draw.write_confusion_figure(tmp_path / "b.png", shares, names, "5 classes")
+    other = cv2.imread(str(tmp_path / "b.png"))
+    assert other.shape == picture.shape and np.any(other != picture)

@@ -12,13 +12,16 @@ import pytest
 from keras_dcgan import runs
 from keras_dcgan.config import SettingError, TrainConfig
 from keras_dcgan.datasets import source
+from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.datasets.stored import PictureLost
-from keras_dcgan.generators import load_generator
+from keras_dcgan.generators import draw_images, draw_latents, load_classes, load_generator
 from keras_dcgan.metrics import features, report
-from keras_dcgan.networks import build_generator
+from keras_dcgan.networks import build_generator, latent_dim_of, with_labels
 from keras_dcgan.pipeline import make_dataset
-from keras_dcgan.training import loop
+from keras_dcgan.prepare import prepare
+from keras_dcgan.training import guards, loop, preview
 from tests.datasets import zoo
+from tests.training import soak
 
 CONFIG = {
     "width": 2, "image_size": 16, "batch_size": 4, "sample_count": 4, "steps": 12, "shuffle": "epoch",
@@ -59,6 +62,106 @@ def test_a_resumed_run_and_one_from_a_decoded_copy_give_the_same_weights(mixed, 
     assert_same_weights(tmp_path / "whole", tmp_path / "parts")
     loop.train(dataclasses.replace(config, cache_dir=str(tmp_path / "cache")), tmp_path / "cached", resume=False)
     assert_same_weights(tmp_path / "whole", tmp_path / "cached")
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """Three sub-folders of unequal size."""
+    return zoo.classes(tmp_path / "pets", cats=9, dogs=5, birds=2)
+
+
+def test_a_run_on_sub_folders_learns_and_draws_each_class(pets, tmp_path, caplog):
+    caplog.set_level("INFO", logger="absl")
+    config = TrainConfig(dataset=str(pets), **CONFIG | {"labels": "on", "sample_count": 6})
+    loop.train(config, tmp_path / "run")
+    report = json.loads((tmp_path / "run" / "dataset.json").read_text())
+    assert report["classes"]["counts"] == {"birds": 2, "cats": 9, "dogs": 5}
+    assert "3 classes, by sub-folders: cats (9), dogs (5), birds (2)" in caplog.text
+    assert "A row for each class, as the network will see them" in caplog.text
+    file = tmp_path / "run" / "generator.keras"
+    assert load_classes(file) == Classes(("birds", "cats", "dogs"), (2, 9, 5))
+    generator = load_generator(file)
+    latents = draw_latents(1, latent_dim_of(generator), 0).repeat(3, axis=0)
+    images = draw_images(generator, with_labels(latents, np.arange(3, dtype=np.int32)))
+    assert images.shape == (3, 16, 16, 3) and len(np.unique(images.reshape(3, -1), axis=0)) == 3
+
+
+@pytest.mark.parametrize("shuffle", ["epoch", "once"])
+def test_a_resumed_run_with_labels_is_the_uninterrupted_one(pets, tmp_path, shuffle):
+    config = TrainConfig(dataset=str(pets), **CONFIG | {"labels": "on", "measure_every": 0, "shuffle": shuffle})
+    loop.train(config, tmp_path / "whole")
+    loop.train(dataclasses.replace(config, steps=7), tmp_path / "parts")  # in the middle of an epoch of four steps
+    loop.train(config, tmp_path / "parts", resume=True)
+    assert_same_weights(tmp_path / "whole", tmp_path / "parts")
+    cached = dataclasses.replace(config, cache_dir=str(tmp_path / "cache"))
+    loop.train(cached, tmp_path / "cached")
+    assert_same_weights(tmp_path / "whole", tmp_path / "cached")
+    prepare(dataclasses.replace(config, labels="off"), tmp_path / "prepared")
+    loop.train(dataclasses.replace(config, dataset=str(tmp_path / "prepared")), tmp_path / "from_prepared")
+    assert_same_weights(tmp_path / "whole", tmp_path / "from_prepared")
+
+
+class Killed(BaseException):
+    """Nothing of the program's catches it, as nothing does kill -9."""
+
+
+def test_a_killed_run_with_labels_resumes_to_the_same_bytes(pets, tmp_path, monkeypatch):
+    config = TrainConfig(dataset=str(pets), **CONFIG | {"labels": "on", "sample_every": 4})
+    loop.train(config, tmp_path / "whole")
+
+    def die(self, *_):
+        if self.step == 8:  # the newest checkpoint is of step 5
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(guards.CollapseAlarm, "on_steps", die)
+        loop.train(config, tmp_path / "killed")
+    assert (tmp_path / "killed" / "checkpoints" / "step-5.json").exists()
+    assert loop.train(config, tmp_path / "killed", resume=True).step == 12
+    assert soak.results(tmp_path / "killed") == soak.results(tmp_path / "whole")
+
+
+def test_a_run_does_not_resume_with_other_labels(pets, tmp_path):
+    config = TrainConfig(dataset=str(pets), **CONFIG | {"labels": "on", "steps": 2, "measure_every": 0})
+    loop.train(config, tmp_path / "run")
+    before = (tmp_path / "run" / "dataset.json").read_bytes()
+    (pets / "labels.csv").write_text(
+        "file,label\n"
+        + "".join(f"{path.relative_to(pets)},{'x' if path.stem == '0' else 'y'}\n" for path in pets.rglob("*.png"))
+    )
+    with pytest.raises(SettingError, match=r"^resume: the labels of .*pets are not those that this run began with"):
+        loop.train(dataclasses.replace(config, steps=4), tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "dataset.json").read_bytes() == before
+    (pets / "labels.csv").unlink()
+    loop.train(dataclasses.replace(config, steps=4), tmp_path / "run", resume=True)
+
+
+def test_the_picture_of_a_data_set_has_a_row_for_each_class(pets, tmp_path):
+    config = TrainConfig(dataset=str(pets), image_size=16, labels="on")
+    data = loop.open_data(config, tmp_path / "run")
+    picture = cv2.imread(str(tmp_path / "run" / "dataset.png"))[::8, ::8, ::-1]  # one pixel of each eight
+    assert picture.shape == (3 * 16, 8 * 16, 3)
+    cells = picture.reshape(3, 16, 8, 16, 3).swapaxes(1, 2)
+    images = [image.tobytes() for image in data.images[:]]
+    for row, count in enumerate((2, 8, 5)):  # birds, cats, dogs
+        shown = [cell.tobytes() for cell in cells[row][:count]]
+        assert len(set(shown)) == count
+        assert {data.labels[images.index(cell)] for cell in shown} == {row}
+        assert not cells[row][count:].any()
+    again = preview.draw_preview(loop.open_data(config, tmp_path / "again"), config)
+    np.testing.assert_array_equal(again[::8, ::8], picture)
+    other = preview.draw_preview(data, dataclasses.replace(config, seed=1))
+    assert (other[::8, ::8] != picture).any()
+
+
+def test_of_many_classes_the_picture_shows_the_largest(tmp_path):
+    labels = np.concatenate([np.repeat(np.arange(20), 2), [3, 17, 19]]).astype(np.int32)
+    images = np.zeros((len(labels), 16, 16, 1), np.uint8) + labels[:, None, None, None].astype(np.uint8)
+    data = source.Data("many", images, {}, labels, Classes.of(list(map(str, range(20))), labels))
+    config = TrainConfig(image_size=16, channels=1)
+    rows = preview.draw_preview(data, config)[::128, 0, 0]
+    assert rows.tolist() == [*range(14), 17, 19]
+    assert preview.describe(data) == "A row for the 16 largest of the classes, as the network will see them"
 
 
 def test_a_run_does_not_resume_with_other_pictures(mixed, tmp_path):

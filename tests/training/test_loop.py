@@ -23,7 +23,7 @@ CONFIG = config.from_preset(
     {
         "width": 2, "image_size": 16, "batch_size": 4, "sample_count": 4, "steps": 6, "checkpoint_every": 2,
         "sample_every": 4, "log_every": 3, "measure_every": 4, "measure_samples": 16, "precision": "float32",
-        "r1_weight": 0.0,
+        "r1_weight": 0.0, "labels": "off",
     },
 )  # fmt: skip
 

@@ -1,0 +1,66 @@
+"""What a run trains on: images, what was found in them, their labels and classes."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from keras_dcgan.datasets.classes import Classes
+from keras_dcgan.datasets.labels import Labels
+from keras_dcgan.datasets.stored import Images
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """An open data set of N images.
+
+    Attributes:
+      name: a known name, or a path.
+      images: uint8 [N, H, W, C], in memory or read when indexed.
+      report: what was found in it, as `dataset.json` has it.
+      labels: int32 [N], or None if the data set has none or nobody asked for them.
+      classes: what the labels mean.
+      found: the labels in the data, whether or not anybody asked for them; None if nothing is known of them.
+    """
+
+    name: str
+    images: np.ndarray | Images
+    report: dict[str, Any]
+    labels: np.ndarray | None = None
+    classes: Classes | None = None
+    found: Labels | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def reordered(self, order: np.ndarray) -> "Data":
+        """The same data, or some of it, in another order, int [n]: number i is what number order[i] is now.
+
+        An array is copied; of images on disk only the order changes.
+        """
+        images = self.images[order] if isinstance(self.images, np.ndarray) else self.images.reordered(order)
+        labels = None if self.labels is None else self.labels[order]
+        return dataclasses.replace(self, images=images, labels=labels, found=self.found and self.found.select(order))
+
+    def with_classes(self, required: bool) -> "Data":
+        """The data with the labels that were found in it, and the classes in the report.
+
+        Images in no class are skipped if labels are `required`. If they are not, and some image is in no class or
+        nothing can be learned from the labels, the data stays without. Raises SettingError for required labels from
+        which nothing can be learned.
+        """
+        found = self.found
+        if found is None:
+            return self
+        if required:
+            found.check()
+        elif found.problem or len(found.outside):
+            return self
+        data, report = self, dict(self.report)
+        if outside := len(found.outside):  # of a folder they are skipped already
+            inside = np.flatnonzero(found.numbers >= 0)
+            data, found = self.reordered(inside), found.select(inside)
+            report |= {"images": len(inside), "in_no_class": outside}
+        found.warn()
+        report["classes"] = found.report()
+        return dataclasses.replace(data, report=report, labels=found.numbers, classes=found.classes)
