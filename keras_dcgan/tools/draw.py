@@ -50,7 +50,7 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     """
     suffix = Path(path).suffix.lower()
     if Image.registered_extensions().get(suffix) not in Image.SAVE:
-        raise BadFile(f"{path}: {suffix or 'a name without a suffix'} is no image format; use .png or .jpg")
+        raise BadFile(f"{path}: {suffix or 'a name without a suffix'} is not an image format; use .png or .jpg")
     with atomic_path(path, sync=False) as temporary:
         _to_pillow(image).save(temporary, quality=95)
 

@@ -14,7 +14,7 @@ from keras_dcgan.gan import DCGAN
 from keras_dcgan.runs import CONFIG
 from keras_dcgan.tools.files import BadFile, sha256, write_text
 
-NONE_YET = "none-yet"  # in the folder from the run's start to its first checkpoint: tells both from a deleted one
+NONE_YET = "none-yet"  # a file that is there until the first checkpoint: "none yet" is not "deleted"
 
 
 class Checkpoints:
