@@ -34,7 +34,7 @@ class DCGAN(keras.Model):
         self.discriminator = discriminator
         self.latent_dim = latent_dim_of(generator)
         if count := count_classes(generator):
-            classes = classes or Classes(tuple(map(str, range(count))), (1,) * count)
+            classes = classes or Classes.numbered(count)
         self.classes = classes
         self.seed = tf.constant(seed, tf.int64)
         self.steps_done = self.add_weight(name="steps_done", dtype="int64", initializer="zeros", trainable=False)

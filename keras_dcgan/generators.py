@@ -89,7 +89,7 @@ def name_classes(generator: keras.Model, path: str | Path) -> Classes | None:
     count = count_classes(generator)
     if not count:
         return None
-    classes = load_classes(path) or Classes(tuple(map(str, range(count))), (1,) * count)
+    classes = load_classes(path) or Classes.numbered(count)
     if len(classes) != count:
         raise BadFile(f"{path}: its {CLASSES} names {len(classes)} classes, but the generator draws {count}")
     return classes

@@ -29,6 +29,11 @@ class Classes:
         """The classes of labels int [N] in 0 ... K - 1."""
         return cls(tuple(names), tuple(np.bincount(labels, minlength=len(names)).tolist()))
 
+    @classmethod
+    def numbered(cls, count: int) -> "Classes":
+        """Classes of which only the number is known: their numbers are their names, and all are as frequent."""
+        return cls(tuple(map(str, range(count))), (1,) * count)
+
     def draw(self, count: int, seed: int) -> np.ndarray:
         """Labels int32 [count] in the data's mix; the same seed gives the same ones on every machine."""
         share = np.array(self.counts) / sum(self.counts)

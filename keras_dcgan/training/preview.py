@@ -6,7 +6,7 @@ from keras_dcgan import pipeline
 from keras_dcgan.config import TrainConfig
 from keras_dcgan.datasets.source import Data
 from keras_dcgan.tools import draw
-from keras_dcgan.training.watchers import choose_reals
+from keras_dcgan.training.watchers import choose_reals, shuffled_indices
 
 SHOWN = 16  # images, or rows with a class each
 COLUMNS = 8  # images of a class
@@ -42,7 +42,7 @@ def shown_classes(data: Data) -> np.ndarray:
 
 def _choose_of_each_class(data: Data, config: TrainConfig) -> np.ndarray:
     """Images of each class that has a row: uint8 [R * COLUMNS, S, S, C]."""
-    shuffled = np.random.default_rng(config.seed).permutation(len(data))
+    shuffled = shuffled_indices(data, config)
     labels = np.asarray(data.labels)[shuffled]
     size = config.image_size
     shown = shown_classes(data)

@@ -49,7 +49,7 @@ def make(config: TrainConfig, folder: Path, data: Data) -> list[callbacks.StepCo
 def make_grid_callback(config: TrainConfig, folder: Path, data: Data, tensorboard: TensorBoard) -> callbacks.SampleGrid:
     """The sample grids: with classes a row for each, and in each column the same latent vector."""
     inputs = draw_latents(config.sample_count, config.latent_dim, config.seed)
-    chosen = _shuffled(data, config)
+    chosen = shuffled_indices(data, config)
     columns = None
     if data.classes and data.labels is not None:
         columns = max(1, round(config.sample_count / len(data.classes)))
@@ -74,9 +74,10 @@ def choose_reals(data: Data, config: TrainConfig, count: int) -> np.ndarray:
 
     If there are fewer images than `count`, some come again.
     """
-    chosen = np.resize(_shuffled(data, config), count)
+    chosen = np.resize(shuffled_indices(data, config), count)
     return pipeline.as_generated(data.images[chosen], config.image_size, config.channels)
 
 
-def _shuffled(data: Data, config: TrainConfig) -> np.ndarray:
+def shuffled_indices(data: Data, config: TrainConfig) -> np.ndarray:
+    """The indices of all images in a random order, by the seed: int [N]."""
     return np.random.default_rng(config.seed).permutation(len(data))

@@ -101,7 +101,6 @@ def test_tensorboard_gets_scalars_and_pictures(tmp_path):
 
     events = TensorBoard(tmp_path / "tensorboard")
     fit([sample_grid(tmp_path, every=0, tensorboard=events), loss_history(tmp_path, events, every=2)])
-    events.close()
     found = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Tags()
     assert {"d_loss", "g_loss", "samples"} <= set(found["tensors"])
 

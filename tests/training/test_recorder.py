@@ -50,7 +50,6 @@ def test_tensorboard_gets_scalars_with_a_prefix_and_images(tmp_path):
     events = TensorBoard(tmp_path / "events")
     recorder(tmp_path / "a.csv", tensorboard=events, prefix="quality/").add(1, {"loss": 0.5, "share": 0.1})
     events.add_image(1, "samples", np.zeros((4, 4, 1), np.uint8))
-    events.close()
     found = EventAccumulator(str(tmp_path / "events")).Reload().Tags()
     assert {"quality/loss", "quality/share", "samples"} <= set(found["tensors"])
 
@@ -66,7 +65,6 @@ def test_without_tensorboard_installed_a_run_records(tmp_path, monkeypatch):
     recorder(tmp_path / "a.csv").add(1, {"loss": 0.5, "share": 0.1})
     events = TensorBoard(None)
     events.add_image(1, "samples", np.zeros((4, 4, 1), np.uint8))
-    events.close()
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
