@@ -35,13 +35,14 @@ def main(_) -> None:
     from keras_dcgan import pipeline
     from keras_dcgan.config import from_preset
     from keras_dcgan.datasets import source
-    from keras_dcgan.training import callbacks, checkpoints, guards, loop, machine, quality, watchers
+    from keras_dcgan.training import callbacks, checkpoints, choices, guards, loop, machine, quality, watchers
 
     overrides = {"dataset": FLAGS.dataset} | ({"width": FLAGS.width} if FLAGS.width else {})
     config = machine.choose(from_preset(FLAGS.preset, overrides))
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(config.precision)
     data = source.open_data(config, config.labels == "on")
+    config = choices.settle(config, data)
     gan = loop.build(config, classes=data.classes)
     batch = (config.batch_size, config.image_size, config.channels)
     iterator = iter(pipeline.make_dataset(data.images, *batch, first_step=0, labels=data.labels))

@@ -28,6 +28,15 @@ ROWS: dict[str, dict[str, Any]] = {
     "labels": {"labels": "on"},
     "projection": {"labels": "on"},  # and the networks of `benchmarks.conditioning`, as in the next row
     "conditional_bn": {"labels": "on"},
+    "augment": {"augment": "color,translation"},
+    "labels_augment": {"labels": "on", "augment": "color,translation"},
+    "translation": {"augment": "translation"},
+    "labels_translation": {"labels": "on", "augment": "translation"},
+    "labels_all": {"labels": "on", "augment": "color,translation,cutout"},
+    "labels_augment_mirror": {"labels": "on", "augment": "color,translation", "mirror": True},
+    "native": {"image_size": 32, "mirror": True},
+    "native_labels": {"image_size": 32, "mirror": True, "labels": "on"},
+    "native_labels_augment": {"image_size": 32, "mirror": True, "labels": "on", "augment": "color,translation"},
     "no_r1": {"r1_weight": 0.0},
     "r1_every_step": {"r1_every": 1},
     "r1_every_8": {"r1_every": 8},
@@ -105,7 +114,7 @@ def start(out: Path, run: dict[str, Any]) -> bool:
 def run_name(run: dict[str, Any]) -> str:
     """The name of a run's folder."""
     steps = f"-{run['steps']}" if run["steps"] else ""
-    return f"{run['dataset']}-{run['row']}-w{run['width']}{steps}-s{run['seed']}"
+    return f"{Path(run['dataset']).name}-{run['row']}-w{run['width']}{steps}-s{run['seed']}"
 
 
 def run_one(out: Path, run: dict[str, Any]) -> None:
@@ -119,8 +128,6 @@ def run_one(out: Path, run: dict[str, Any]) -> None:
     overrides = {**ROWS[run["row"]], "seed": run["seed"], "width": run["width"], "dataset": run["dataset"]}
     if run["steps"]:
         overrides["steps"] = run["steps"]
-    if run["dataset"] == "cifar10":
-        overrides["channels"] = 3
     config = from_preset("quick", {"sample_every": 0, "measure_every": 0, "labels": "off", **overrides})
     if run["row"] in BUILDERS:
         loop.build_generator, loop.build_discriminator = BUILDERS[run["row"]]  # type: ignore[assignment]
@@ -156,7 +163,7 @@ def table(out: Path) -> str:
             fake, real = found["generated"], found["real"]
             distance = found["classes"]["total_variation"] if "classes" in found else float("nan")
             lines.append(
-                f"| {run['dataset']} | {run['row']} | {run['width']} | {run['seed']} | {name} "
+                f"| {Path(run['dataset']).name} | {run['row']} | {run['width']} | {run['seed']} | {name} "
                 f"| {fake['frechet_distance']:.1f} ({real['frechet_distance']:.2f}) | {fake['precision']:.2f} "
                 f"| {fake['recall']:.2f} | {fake['coverage']:.2f} ({real['coverage']:.2f}) | {distance:.2f} |"
             )

@@ -14,8 +14,9 @@ from keras_dcgan.config import TrainConfig
 from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.datasets.named import DatasetUnavailable, load_images
 from keras_dcgan.generators import draw_images, draw_latents
+from keras_dcgan.metrics.classifiers import CHECKSUMS
 from keras_dcgan.metrics.distances import frechet_distance
-from keras_dcgan.metrics.features import CHECKSUMS, load_extractor
+from keras_dcgan.metrics.features import load_extractor
 from keras_dcgan.metrics.report import make_reference
 from keras_dcgan.networks import latent_dim_of, with_labels
 from keras_dcgan.pipeline import to_uint8

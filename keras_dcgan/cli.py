@@ -17,7 +17,7 @@ from typing import Any
 from absl import flags, logging
 
 from keras_dcgan import runs
-from keras_dcgan.config import PRESETS, SettingError, TrainConfig, describe_limits, setting_names
+from keras_dcgan.config import PRESETS, SettingError, TrainConfig, describe_limits, setting_names, written
 from keras_dcgan.tools.files import BadFile
 
 Given = flags.FlagValues
@@ -46,6 +46,23 @@ class _PathParser(flags.ArgumentParser):
         return os.path.expanduser(argument)
 
 
+class _NumberOrAuto(flags.ArgumentParser):
+    """A whole number, or "auto", whose value is 0; `limits` are the setting's metadata, for the message."""
+
+    def __init__(self, limits: Any):
+        self.limits = limits
+
+    def parse(self, argument: str) -> int:
+        if argument == "auto":
+            return 0
+        try:
+            if number := int(argument):  # its limits are checked with all other settings'
+                return number
+        except ValueError:
+            pass
+        raise ValueError(f"must be {describe_limits(self.limits)}") from None
+
+
 def define_path(given: Given, name: str, help: str) -> None:
     """Defines a flag whose value is a path, or None if it is not given."""
     flags.DEFINE(_PathParser(), name, None, help, given)  # type: ignore[arg-type]
@@ -62,6 +79,9 @@ def define_settings(given: Given, names: Sequence[str]) -> None:
     for field in dataclasses.fields(TrainConfig):
         if field.name in names and field.metadata["path"]:
             define_path(given, field.name, field.metadata["help"])
+        elif field.name in names and field.metadata["auto"]:
+            parser = _NumberOrAuto(field.metadata)
+            flags.DEFINE(parser, field.name, None, field.metadata["help"], given)  # type: ignore[arg-type]
         elif field.name in names:
             define[type(field.default)](field.name, None, field.metadata["help"], flag_values=given)
 
@@ -204,7 +224,7 @@ def _help(usage: str, given: Given) -> str:
     for name in given:
         field = settings.get(name)
         if field and given[name].help == field.metadata["help"]:  # the setting, and not another flag of its name
-            groups.setdefault(field.metadata["group"], []).extend(_entry(name, _describe(field)))
+            groups.setdefault(field.metadata["group"], []).extend(_entry(name, _describe(field, "preset" in given)))
         else:
             default = given[name].default
             lines += _entry(name, given[name].help + (f" [{default}]" if default not in (None, "") else ""))
@@ -213,16 +233,17 @@ def _help(usage: str, given: Given) -> str:
     return "\n".join(lines)
 
 
-def _describe(field: dataclasses.Field) -> str:
-    """A setting's help with its limits and its default, by preset where they differ."""
+def _describe(field: dataclasses.Field, by_preset: bool) -> str:
+    """A setting's help with its limits and its default, by preset where they differ if the command has presets."""
     text, limits = field.metadata["help"], field.metadata
     if "choices" in limits and "'" not in text:
-        text += f" ({', '.join(map(str, limits['choices']))})"
+        text += f" ({', '.join(map(str, ['auto'] * limits['auto'] + list(limits['choices'])))})"
     elif isinstance(field.default, float):
         text += f" ({describe_limits(limits)})"
-    values = {preset: changes.get(field.name, field.default) for preset, changes in PRESETS.items()}
-    same = len(set(values.values())) == 1
-    shown = str(field.default) if same else ", ".join(f"{preset}: {value}" for preset, value in values.items())
+    presets = PRESETS if by_preset else {}
+    values = {name: written(field.name, changes.get(field.name, field.default)) for name, changes in presets.items()}
+    differ = len(set(values.values())) > 1
+    shown = ", ".join(f"{name}: {value}" for name, value in values.items()) if differ else str(field.default)
     return f"{text} [{shown}]" if shown else text
 
 

@@ -7,6 +7,7 @@ NAMED_DATASETS = ("mnist", "fashion_mnist", "cifar10")
 IMAGE_SIZES = (16, 32, 64, 128, 256)
 RESIZE_MODES = ("crop", "pad", "stretch")
 BACKGROUNDS = ("white", "black", "grey")
+AUGMENTATIONS = ("translation", "color,translation", "color,translation,cutout")
 
 
 class SettingError(ValueError):
@@ -29,8 +30,8 @@ def is_path(dataset: str) -> bool:
 
 
 def _setting(
-    default: Any, group: str, help: str, *, resumable: bool = False, recipe: bool = False, decoding: bool = False,
-    path: bool = False, **limits: Any,
+    default: Any, group: str, help: str, *, auto: bool = False, resumable: bool = False, recipe: bool = False,
+    decoding: bool = False, path: bool = False, **limits: Any,
 ) -> Any:  # fmt: skip
     """A field of `TrainConfig` with everything that the program knows of a setting.
 
@@ -38,6 +39,7 @@ def _setting(
       default: the value in the preset `tutorial`.
       group: the heading in --help.
       help: the line in --help.
+      auto: a whole number that the program can choose: people write "auto" for it, and the value is 0.
       resumable: a resumed run may change it. Only what cannot change the results: the length of the run, what it
         writes, how it is executed; not XLA, which rounds differently.
       recipe: belongs to the recipe that a model card quotes.
@@ -45,7 +47,7 @@ def _setting(
       path: a path; "~" is expanded.
       limits: `low`, `high`, `above`, `below` or `choices`.
     """
-    about = {"resumable": resumable, "recipe": recipe, "decoding": decoding, "path": path}
+    about = {"auto": auto, "resumable": resumable, "recipe": recipe, "decoding": decoding, "path": path}
     return dataclasses.field(default=default, metadata={"group": group, "help": help, **about, **limits})
 
 
@@ -67,8 +69,10 @@ class TrainConfig:
         "", "Data", "folder that already holds the data set's files (IDX, gzipped or not)", resumable=True, path=True
     )
     image_size: int = _setting(
-        64, "Data", "height and width that the networks see, in pixels", choices=IMAGE_SIZES, recipe=True, decoding=True
-    )
+        64, "Data", "height and width that the networks see, in pixels; auto: 64, but 32 for CIFAR-10 and for small "
+        "pictures of your own, and what keras_dcgan.prepare made", choices=IMAGE_SIZES, auto=True, recipe=True,
+        decoding=True,
+    )  # fmt: skip
     channels: int = _setting(
         3, "Data", "1 for grey, 3 for colour; grey images are copied to three", choices=(1, 3), recipe=True,
         decoding=True,
@@ -102,8 +106,9 @@ class TrainConfig:
     )  # fmt: skip
     # Networks
     width: int = _setting(
-        128, "Networks", "filters beside the image, doubled at every halving", low=1, high=1024, recipe=True
-    )
+        128, "Networks", "filters beside the image, doubled at every halving; auto: 64 at 16 and 32 pixels, 32 at 64, "
+        "16 above", low=1, high=1024, auto=True, recipe=True,
+    )  # fmt: skip
     latent_dim: int = _setting(100, "Networks", "length of a latent vector", low=1, high=4096, recipe=True)
     # Recipe
     batch_size: int = _setting(64, "Recipe", "images per step", low=2, high=65536, recipe=True)
@@ -132,6 +137,11 @@ class TrainConfig:
     ema_half_life: float = _setting(
         0.0, "Recipe", "half-life, in images, of the generator's moving average, which draws the samples; 0: none",
         low=0, high=1e9, recipe=True,
+    )  # fmt: skip
+    augment: str = _setting(
+        "off", "Recipe", "how all pictures are changed before the discriminator sees them, so that it cannot learn few "
+        "of them by heart (DiffAugment, Zhao et al. 2020); auto: color,translation if a run shows its pictures often and "
+        "learns classes, else off", choices=("auto", "off", *AUGMENTATIONS), recipe=True,
     )  # fmt: skip
     seed: int = _setting(
         0, "Recipe", "seed of the weights, the latents and the order of the images", low=0, high=2**31 - 1, recipe=True
@@ -163,6 +173,10 @@ class TrainConfig:
     measure_every: int = _setting(
         500, "Output", "steps between measurements of sample quality; 0: never", low=0, high=1_000_000_000
     )
+    patience: int = _setting(
+        0, "Output", "end the run after so many measurements in a row without a new best; 0: never", low=0, high=10_000,
+        resumable=True,
+    )  # fmt: skip
     measure_samples: int = _setting(2000, "Output", "images drawn for a measurement", low=16, high=100_000)
     checkpoint_every: int = _setting(
         250, "Output", "steps between checkpoints; 0: only at the end", low=0, high=1_000_000_000, resumable=True
@@ -203,12 +217,27 @@ class TrainConfig:
 
 
 def setting_names(about: str | None = None) -> list[str]:
-    """The names of all settings, or of those that are "resumable", "recipe", "decoding" or "path"; see `_setting`."""
+    """The names of all settings, or of those that are "auto", "resumable", "recipe", "decoding" or "path"."""
     return [field.name for field in dataclasses.fields(TrainConfig) if about is None or field.metadata[about]]
 
 
+def is_auto(name: str, value: Any) -> bool:
+    """Whether a value of a setting leaves the choice to the program."""
+    metadata = TrainConfig.__dataclass_fields__[name].metadata
+    return value == 0 if metadata["auto"] else value == "auto" and "auto" in metadata.get("choices", ())
+
+
+def written(name: str, value: Any) -> Any:
+    """A value of a setting as people write it: 0 is "auto" where the program can choose."""
+    return "auto" if is_auto(name, value) else value
+
+
 def describe_limits(limits: Any) -> str:
-    """One phrase for the numeric limits of a setting, such as 'from 1 to 1024'."""
+    """One phrase for the limits of a setting, such as 'from 1 to 1024' or 'auto or one of 16, 32'."""
+    if limits.get("auto"):
+        return f"auto or {describe_limits({**limits, 'auto': False})}"
+    if "choices" in limits:
+        return f"one of {', '.join(map(str, limits['choices']))}"
     low = f"above {limits['above']}" if "above" in limits else f"from {limits.get('low', '-inf')}"
     return f"{low} to below {limits['below']}" if "below" in limits else f"{low} to {limits.get('high', 'inf')}"
 
@@ -218,10 +247,11 @@ def _check(field: dataclasses.Field, value: Any) -> None:
     kind, limits = type(field.default), field.metadata
     if type(value) is not kind and not (kind is float and type(value) is int):
         raise SettingError(f"{field.name}={value!r}", f"must be of type {kind.__name__}")
-    if "choices" in limits and value not in limits["choices"]:
-        raise SettingError(f"{field.name}={value}", f"must be one of {', '.join(map(str, limits['choices']))}")
+    if limits["auto"] and value == 0:
+        return
     within = (
-        value >= limits.get("low", value)
+        value in limits.get("choices", (value,))
+        and value >= limits.get("low", value)
         and value <= limits.get("high", value)
         and ("above" not in limits or value > limits["above"])
         and ("below" not in limits or value < limits["below"])
@@ -234,7 +264,7 @@ def _check(field: dataclasses.Field, value: Any) -> None:
 STABLE = {
     "generator_learning_rate": 8e-4, "discriminator_learning_rate": 8e-4, "beta_2": 0.99,
     "r1_weight": 1.0, "r1_every": 4, "ema_half_life": 10_000.0, "shuffle": "epoch", "labels": "auto",
-    "precision": "auto",
+    "augment": "auto", "precision": "auto",
 }  # fmt: skip
 
 # What each preset changes in the defaults, and what it promises.
@@ -242,10 +272,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     # The MXNet tutorial, exactly: width 128, three channels, one epoch of 1,094 batches, one fixed permutation.
     "tutorial": {},
     # Clear digits on two CPU cores in about five minutes.
-    "quick": {**STABLE, "width": 32, "channels": 1, "steps": 2000},
+    "quick": {**STABLE, "image_size": 0, "width": 0, "channels": 1, "steps": 2000},
     # The same recipe at the tutorial's width, for GPUs, where 250 steps may take no longer than a checkpoint.
     "full": {
-        **STABLE, "channels": 1, "epochs": 10,
+        **STABLE, "image_size": 0, "channels": 1, "epochs": 10,
         "sample_every": 500, "measure_every": 2000, "checkpoint_every": 0, "checkpoint_minutes": 1.0,
     },
 }  # fmt: skip

@@ -14,11 +14,17 @@ from keras_dcgan.tools import draw, files
 from keras_dcgan.tools.terminal import import_tensorflow
 
 USAGE = """
-Measures a generator: writes metrics.json and nearest.png to its run folder, or to --out; and confusion.png, what it
-draws when it is asked for each class, if it has classes and there is a classifier for them (MNIST, Fashion-MNIST).
+Measures a generator. Writes to its run folder, or to --out:
+
+  metrics.json   all figures, each beside the one that real images have; the table that is printed
+  nearest.png    samples, each with the three real images to its right that are nearest to it
+  copies.png     the samples that look most like copies, each with the real image to its right that it is nearest to
+  confusion.png  what it draws when it is asked for each class, if it has classes and there is a classifier for them
+                 (MNIST, Fashion-MNIST, CIFAR-10)
 
   python -m keras_dcgan.evaluate --run_dir=runs/mnist
   python -m keras_dcgan.evaluate --generator=generator.keras --dataset=mnist --out=measured/
+  python -m keras_dcgan.evaluate --run_dir=runs/faces --features=network.keras
 """
 
 
@@ -32,40 +38,47 @@ def define_flags(given: cli.Given) -> None:
         lower_bound=16, upper_bound=50_000, flag_values=given,
     )  # fmt: skip
     flags.DEFINE_integer("seed", 0, "seed of the latents and of the choice of reals", lower_bound=0, flag_values=given)
+    cli.define_path(
+        given, "features", "a Keras network of yours (.keras) that makes the features: images float32 [N, H, W, C] in "
+        "0 ... 255 -> [N, D], C being 1 or 3 [the data set's classifier, or InceptionV3]",
+    )  # fmt: skip
     cli.define_path(given, "out", "folder for the results [the run folder]")
 
 
 def main(given: cli.Given) -> None:
-    """Prints the figures, and writes them, the picture of the nearest reals, and that of the classes if it has them."""
+    """Prints the figures, and writes them, the pictures of samples beside reals, and that of the classes if any."""
     config = read_settings(given)
     file = cli.generator_file(given)
     if given.generator and not (given.dataset and given.out):
         raise cli.UserError("--generator: give --dataset, what it was trained on, and --out, a folder for the results")
     import_tensorflow()
     from keras_dcgan.generators import load_generator, name_classes
-    from keras_dcgan.metrics import report
+    from keras_dcgan.metrics import features, report, show
 
     generator = load_generator(file)
     classes = name_classes(generator, file)
+    extractor = features.load_extractor(config.dataset, file=given.features) if given.features else None
     digest = files.sha256(file)  # the export compares it, to know whose figures these are
     out = Path(given.out or given.run_dir)
     cli.make_folder("out", out, out)
     _, size, _, channels = generator.output_shape
     config = dataclasses.replace(config, image_size=size, channels=channels)
     data = source.open_data(config, with_labels=True)
-    figures, picture = report.evaluate(generator, data, given.samples, given.seed, classes=classes)
+    figures, pictures = report.evaluate(
+        generator, data, given.samples, given.seed, classes=classes, extractor=extractor
+    )
     figures |= {"generator": str(file), "generator_sha256": digest}
     files.write_text(out / "metrics.json", json.dumps(figures, indent=2) + "\n")
     written = [out / "metrics.json"]
-    if picture is not None:
-        written.append(out / "nearest.png")
+    for name, picture in pictures.items():
+        written.append(out / f"{name}.png")
         draw.write_image(written[-1], picture)
     seen = figures.get("classes", {})
     if "confusion" in seen:
         written.append(out / "confusion.png")
         title = f"{file.name}: {figures['generated']['agreement']:.1%} of the samples are what was asked for"
         draw.write_confusion_figure(written[-1], np.array(seen["confusion"]), seen["names"], title)
-    print(report.as_text(figures))
+    print(show.as_text(figures))
     logging.info("Wrote %s and %s", ", ".join(map(str, written[:-1])), written[-1])
 
 

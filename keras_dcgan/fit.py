@@ -20,7 +20,7 @@ Trains a DCGAN and writes samples/, losses.png, metrics.png, history.csv and gen
 
   python -m keras_dcgan.fit                      digits, with what suits this machine
   python -m keras_dcgan.fit --dataset=fashion_mnist --run_dir=runs/fashion
-  python -m keras_dcgan.fit --dataset=photos/ --image_size=64 --mirror
+  python -m keras_dcgan.fit --dataset=photos/ --mirror
   python -m keras_dcgan.fit --run_dir=runs/fashion --resume
   python -m keras_dcgan.fit --preset=tutorial    the MXNet tutorial's recipe, exactly
 
@@ -42,6 +42,7 @@ def define_flags(given: cli.Given) -> None:
 def main(given: cli.Given) -> None:
     """The command: everything that can be checked is checked before TensorFlow, which takes seconds, is loaded."""
     settings = cli.given_settings(given)
+    settings.pop("preset", None)  # which may be "auto"
     if "dataset" in settings:
         settings["dataset"] = source.locate(settings["dataset"])
     folder = Path(given.run_dir or Path("runs") / Path(settings.get("dataset", "mnist")).stem)

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_dcgan import augmentation
 from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.networks import count_classes, float32_copy, latent_dim_of, with_labels
 
@@ -38,6 +39,7 @@ class DCGAN(keras.Model):
         self.classes = classes
         self.seed = tf.constant(seed, tf.int64)
         self.steps_done = self.add_weight(name="steps_done", dtype="int64", initializer="zeros", trainable=False)
+        self.finished = False  # a callback may set it: nothing is to be gained by more steps
         self.built = True  # both networks are: Keras need not trace `call` to find the weights
 
     def compile(
@@ -47,6 +49,7 @@ class DCGAN(keras.Model):
         r1_weight: float = 0.0,
         r1_every: int = 1,
         ema_half_life: float = 0.0,
+        augment: str = "off",
         jit_compile: bool | str = "auto",
         steps_per_execution: int = 1,
         run_eagerly: bool = False,
@@ -61,6 +64,8 @@ class DCGAN(keras.Model):
           r1_every: steps from one penalty to the next, each that many times as strong: nearly the same training for
             a fraction of the cost (Karras et al. 2020).
           ema_half_life: half-life, in images, of the moving average of the generator's weights; 0: no average.
+          augment: how all images are changed before the discriminator sees them: one of `config.AUGMENTATIONS`, or
+            "off".
           jit_compile, steps_per_execution, run_eagerly: as in `keras.Model.compile`.
         """
         super().compile(
@@ -77,7 +82,7 @@ class DCGAN(keras.Model):
         self.r1_weight, self.r1_every = r1_weight, r1_every
         if not hasattr(self, "_r1"):  # as computed last
             self._r1 = self.add_weight(name="r1", initializer="zeros", trainable=False, aggregation="mean")
-        self.ema_half_life = ema_half_life
+        self.ema_half_life, self.augment = ema_half_life, augment
         self.averaged = float32_copy(self.generator) if ema_half_life else self.generator
         names = ["d_loss", "g_loss", "d_real", "d_fake"] + ["r1"] * (r1_weight > 0)
         self._trackers = [keras.metrics.Mean(name) for name in names]
@@ -109,7 +114,12 @@ class DCGAN(keras.Model):
         keys = tf.random.stateless_uniform(tf.shape(labels), seed, None, None, tf.int32, alg="philox")
         return tf.gather(labels, tf.argsort(keys))
 
-    def adversarial_step(self, images, latents, labels=None, fake_labels=None) -> dict[str, tf.Tensor]:
+    def draw_step_changes(self, batch_size) -> tf.Tensor:
+        """Draws for this step's fakes, reals, and fakes again, [batch_size, 3, DRAWS]: a function of (seed, step)."""
+        seed = tf.stack([-1 - self.seed, self.steps_done.value])  # not the one of the latents
+        return augmentation.draw((batch_size, 3, augmentation.DRAWS), seed)
+
+    def adversarial_step(self, images, latents, labels=None, fake_labels=None, changes=None) -> dict[str, tf.Tensor]:
         """One full update of both networks on given inputs.
 
         The generator runs forward once. The discriminator learns from the fakes (label 0) and from the reals
@@ -122,6 +132,7 @@ class DCGAN(keras.Model):
           latents: float32 [B, Z], drawn from N(0, 1).
           labels: int [B], the classes of the images, or None for networks without classes.
           fake_labels: int [B], the classes to draw; by default `labels`, shuffled.
+          changes: how to augment, as `draw_step_changes` draws it, which is the default.
 
         Returns:
           Scalars: `d_loss` (mean BCE on fakes + mean BCE on reals), `g_loss`, `d_real` and `d_fake` (mean probability
@@ -130,12 +141,16 @@ class DCGAN(keras.Model):
         d_weights, g_weights = self.discriminator.trainable_variables, self.generator.trainable_variables
         if labels is not None and fake_labels is None:
             fake_labels = self.shuffle_step_labels(labels)
+        of_fakes = of_reals = of_fakes_again = None
+        if self.augment != "off":
+            changes = self.draw_step_changes(tf.shape(images)[0]) if changes is None else changes
+            of_fakes, of_reals, of_fakes_again = tf.unstack(changes, axis=1)
         with tf.GradientTape() as g_tape:
             fakes = self.generator(with_labels(latents, fake_labels), training=True)
 
         with tf.GradientTape() as d_tape:
-            fake_logits = self.score(tf.stop_gradient(fakes), fake_labels)
-            real_logits, r1 = self.score_reals(images, labels)
+            fake_logits = self.score(tf.stop_gradient(fakes), fake_labels, of_fakes)
+            real_logits, r1 = self.score_reals(images, labels, of_reals)
             d_loss = _cross_entropy(0.0, fake_logits) + _cross_entropy(1.0, real_logits)
             d_objective = self.objective(d_loss + self.r1_weight * self.r1_every * r1, self.discriminator_optimizer)
         self.discriminator_optimizer.apply(d_tape.gradient(d_objective, d_weights), d_weights)
@@ -143,7 +158,7 @@ class DCGAN(keras.Model):
         # Only the fakes are watched: the discriminator's own weight gradients are not computed here.
         with tf.GradientTape(watch_accessed_variables=False) as fakes_tape:
             fakes_tape.watch(fakes)
-            g_loss = _cross_entropy(1.0, self.score(fakes, fake_labels))
+            g_loss = _cross_entropy(1.0, self.score(fakes, fake_labels, of_fakes_again))
             g_objective = self.objective(g_loss, self.generator_optimizer)
         fakes_gradient = fakes_tape.gradient(g_objective, fakes)
         self.generator_optimizer.apply(g_tape.gradient(fakes, g_weights, output_gradients=fakes_gradient), g_weights)
@@ -160,23 +175,31 @@ class DCGAN(keras.Model):
         """What an optimizer's gradient is taken of: the loss, scaled if the precision needs it."""
         return optimizer.scale_loss(loss)
 
-    def score(self, images, labels=None) -> tf.Tensor:
-        """The discriminator's logits in training, [B, 1]; with labels, each image's logit is that of its label."""
+    def score(self, images, labels=None, changes=None) -> tf.Tensor:
+        """The discriminator's logits in training, [B, 1]; with labels, each image's logit is that of its label.
+
+        With `changes`, float32 [B, DRAWS], it sees the images augmented.
+        """
+        if changes is not None:
+            images = augmentation.augment(images, changes, self.augment)
         logits = self.discriminator(images, training=True)
         if labels is None:
             return logits
         return tf.reduce_sum(logits * tf.one_hot(labels, logits.shape[-1]), axis=1, keepdims=True)  # (B, K) -> (B, 1)
 
-    def score_reals(self, images, labels=None) -> tuple[tf.Tensor, tf.Tensor | float]:
-        """The discriminator's logits for the reals, and R1, which is 0 in the steps without a penalty."""
+    def score_reals(self, images, labels=None, changes=None) -> tuple[tf.Tensor, tf.Tensor | float]:
+        """The discriminator's logits for the reals, and R1, which is 0 in the steps without a penalty.
+
+        R1 takes the gradient at the images as they are, through their augmentation (Karras et al. 2020).
+        """
 
         def without_r1():
-            return self.score(images, labels), 0.0
+            return self.score(images, labels, changes), 0.0
 
         def with_r1():
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(images)
-                logits = self.score(images, labels)
+                logits = self.score(images, labels, changes)
                 total = tf.reduce_sum(logits)
             gradient = tf.cast(tape.gradient(total, images), tf.float32)  # (B, S, S, C)
             r1 = 0.5 * tf.reduce_mean(tf.reduce_sum(tf.square(gradient), axis=[1, 2, 3]))

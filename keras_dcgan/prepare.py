@@ -1,5 +1,6 @@
 """python -m keras_dcgan.prepare: decodes pictures once, into a few files that training reads fast from any disk."""
 
+import dataclasses
 from pathlib import Path
 
 from absl import logging
@@ -7,6 +8,7 @@ from absl import logging
 from keras_dcgan import cli
 from keras_dcgan.config import SettingError, TrainConfig, is_path, setting_names
 from keras_dcgan.datasets import prepared, source
+from keras_dcgan.datasets.data import choose_size
 from keras_dcgan.tools import terminal
 
 USAGE = """
@@ -48,14 +50,22 @@ def prepare(config: TrainConfig, out: Path) -> None:
     """
     if is_path(config.dataset) and prepared.is_prepared(config.dataset):
         raise SettingError(f"dataset={config.dataset}", "is prepared already")
-    data = source.make_square(source.open_data(config, with_labels=True, report_folder=out), config)
+    data = source.open_data(config, with_labels=True, report_folder=out)
+    size, reason = choose_size(config, data.report)
+    if not config.image_size:
+        logging.info("Image size: %d, because %s.", size, reason)
+    config = dataclasses.replace(config, image_size=size)
+    data = source.make_square(data, config)
     logging.info("%s", source.describe(data, config))
     if line := source.describe_classes(data):
         logging.info("%s", line)
     labels = data.found if data.found and data.found.names else None
-    prepared.write_prepared(data.images, out, source.identify(data, config), f"Writing {out}", labels)
+    about, shape = source.identify(data, config), {}
+    if config.resize_mode == "stretch":  # square by now, but people are shown the shape that the pictures had
+        about["aspect"], shape["resize_mode"] = data.report.get("aspect", 1.0), "stretch"
+    prepared.write_prepared(data.images, out, about, f"Writing {out}", labels)
     source.write_report(data, config, out)
-    train = terminal.command("keras_dcgan.fit", dataset=f"{out}/", image_size=config.image_size)
+    train = terminal.command("keras_dcgan.fit", dataset=f"{out}/", image_size=size, **shape)
     logging.info("Train with: %s", train)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import json
+import math
 import platform
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from keras_dcgan.config import SettingError, TrainConfig, setting_names
+from absl import logging
+
+from keras_dcgan.config import SettingError, TrainConfig, is_auto, setting_names
 from keras_dcgan.tools import files
 
 GENERATOR = "generator.keras"
@@ -67,7 +70,7 @@ def check_resume(folder: str | Path, preset: str, given: dict[str, Any]) -> Trai
         raise SettingError(f"preset={preset}", f"this run began with {own.preset}; begin a new run")
     if "epochs" in given and given.get("steps"):
         raise SettingError("epochs", "give epochs or steps, not both")
-    given = {name: value for name, value in given.items() if value != "auto"}  # it was decided when the run began
+    given = {name: value for name, value in given.items() if not is_auto(name, value)}  # decided when the run began
     resumable = setting_names("resumable")
     for name, value in given.items():
         before = getattr(own, name)
@@ -137,6 +140,25 @@ def read_config(path: str | Path) -> TrainConfig:
         return TrainConfig.from_dict(values)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise files.BadFile(f"{path}: not a run's configuration: {error}") from error
+
+
+def read_aspect(folder: str | Path) -> float:
+    """Width / height in which people see a run's images: the shape of its pictures if they were stretched, else 1.
+
+    Also 1, with a warning, if the run's `dataset.json` is damaged.
+    """
+    path = Path(folder) / DATASET_REPORT
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        aspect = float(report.get("aspect", 1)) if report["resize_mode"] == "stretch" else 1.0
+        if not 0 <= aspect < math.inf:
+            raise ValueError(f"its aspect is {aspect}")
+        return aspect
+    except FileNotFoundError:  # a generator alone
+        return 1.0
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        logging.warning("%s: cannot be read (%s), so nothing shows which shape the pictures had", path, error)
+        return 1.0
 
 
 def generator_path(folder: str | Path, which: str) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from absl import flags, logging
 
-from keras_dcgan import cli
+from keras_dcgan import cli, runs
 from keras_dcgan.tools import draw
 from keras_dcgan.tools.terminal import import_tensorflow, progress
 
@@ -71,6 +71,10 @@ def define_flags(given: cli.Given) -> None:
         "same_latents", False, "one latent vector for a whole row of --labels (on digits: one handwriting), or for a "
         "whole column of --each", flag_values=given,
     )  # fmt: skip
+    flags.DEFINE_string(
+        "aspect", None, "width to height of each picture, as 3:2 or 1.5; 1: square, as the generator draws them "
+        "[the data's after --resize_mode=stretch, else 1]", flag_values=given,
+    )  # fmt: skip
     cli.define_path(given, "out", "a file such as grid.png for a grid, or a folder (ending in /) for single PNG files")
     cli.define_path(
         given, "interpolate", f"a .gif or .mp4 file that morphs through {INTERPOLATED} images and back, or through the "
@@ -83,6 +87,7 @@ def main(given: cli.Given) -> None:
     file = cli.generator_file(given)
     check_outputs(given)
     check_classes(given)
+    aspect = read_aspect(given)
     import_tensorflow()
     from keras_dcgan import generators
     from keras_dcgan.networks import latent_dim_of
@@ -97,10 +102,10 @@ def main(given: cli.Given) -> None:
     if stations:
         cli.make_folder("interpolate", given.interpolate, Path(given.interpolate).parent)
     if chosen:
-        write_pictures(given.out, generator, chosen, classes)
+        write_pictures(given.out, generator, chosen, classes, aspect)
         logging.info("Wrote %s", given.out)
     if stations:
-        write_morph(given.interpolate, generator, stations)
+        write_morph(given.interpolate, generator, stations, aspect)
         logging.info("Wrote %s", given.interpolate)
 
 
@@ -128,6 +133,16 @@ def check_classes(given: cli.Given) -> None:
         raise cli.UserError("give only one of --label, --labels and --each")
     if given.same_latents and given.labels is None and not given.each:
         raise cli.UserError("--same_latents: goes with --labels or --each")
+
+
+def read_aspect(given: cli.Given) -> float:
+    """Width / height of what is written: that of --aspect, of the run or 1. Raises UserError for an impossible one."""
+    if given.aspect is None:
+        return runs.read_aspect(given.run_dir) if given.run_dir else 1.0
+    try:
+        return draw.read_aspect(given.aspect)
+    except ValueError as error:
+        raise cli.UserError(f"--aspect={given.aspect}: {error}") from error
 
 
 def read_labels(given: cli.Given, classes: "Classes | None") -> np.ndarray | None:
@@ -201,27 +216,32 @@ def choose_stations(given: cli.Given, latent_dim: int, classes: "Classes | None"
     return Chosen(np.resize(latents, (count, latent_dim)), labels)
 
 
-def write_pictures(out: str, generator: "keras.Model", chosen: Chosen, classes: "Classes | None") -> None:
-    """Draws what was chosen as a grid, or in a folder as 000000.png, or 000000_sneaker.png if there are classes."""
+def write_pictures(
+    out: str, generator: "keras.Model", chosen: Chosen, classes: "Classes | None", aspect: float
+) -> None:
+    """Draws what was chosen as a grid, or in a folder as 000000.png, or 000000_sneaker.png if there are classes.
+
+    Their width is `aspect` times their height.
+    """
     from keras_dcgan.generators import draw_images
     from keras_dcgan.networks import with_labels
 
     latents, labels, columns = chosen
     if not is_folder(out):
-        images = draw_images(generator, with_labels(latents, labels))
+        images = draw.stretch(draw_images(generator, with_labels(latents, labels)), aspect)
         draw.write_image(out, draw.make_grid(images, columns))
         return
     with progress("Drawing", len(latents)) as bar:
         for start in range(0, len(latents), IN_MEMORY):
             part = slice(start, start + IN_MEMORY)
             inputs = with_labels(latents[part], None if labels is None else labels[part])
-            for i, image in enumerate(draw_images(generator, inputs), start):
+            for i, image in enumerate(draw.stretch(draw_images(generator, inputs), aspect), start):
                 name = "" if classes is None or labels is None else f"_{safe_name(classes.names[labels[i]])}"
                 draw.write_image(Path(out) / f"{i:06d}{name}.png", image)
                 bar.update()
 
 
-def write_morph(path: str, generator: "keras.Model", stations: Chosen) -> None:
+def write_morph(path: str, generator: "keras.Model", stations: Chosen, aspect: float) -> None:
     """Draws an animation that passes through the latents, and through the labels if there are any, and back."""
     from keras_dcgan import generators
     from keras_dcgan.networks import count_classes
@@ -232,7 +252,7 @@ def write_morph(path: str, generator: "keras.Model", stations: Chosen) -> None:
     else:
         mix = generators.interpolate_labels(stations.labels, count_classes(generator))
         frames = generators.draw_images(generators.class_mixer(generator), {"latents": latents, "mix": mix})
-    draw.write_animation(path, frames)
+    draw.write_animation(path, draw.stretch(frames, aspect))
 
 
 def safe_name(name: str) -> str:

@@ -84,6 +84,14 @@ def test_flags_have_defaults_and_settings_only_what_was_given():
     assert cli.given_settings(given) == {"width": 3, "mirror": True}
 
 
+def test_a_number_that_can_be_auto_is_0_for_it():
+    assert cli.given_settings(cli.parse(define_flags, ["--width=auto"])) == {"width": 0}
+    assert cli.given_settings(cli.parse(define_flags, [])) == {}
+    for value in ("0", "00", "-0", "Auto", "2.5", ""):
+        with pytest.raises(cli.UserError, match=f"^--width={value}: must be auto or from 1 to 1024$"):
+            cli.parse(define_flags, [f"--width={value}"])
+
+
 def test_a_path_expands_the_home_folder(monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     given = cli.parse(define_flags, ["--run_dir=~/x", "--data_dir=~/y z"])

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from keras_dcgan.config import PRESETS, SettingError, TrainConfig, from_preset, setting_names
+from keras_dcgan.config import PRESETS, SettingError, TrainConfig, from_preset, is_auto, setting_names, written
 
 
 def test_the_preset_tutorial_is_the_mxnet_tutorials_recipe():
@@ -29,10 +29,29 @@ def test_the_metadata_of_a_setting_names_what_it_belongs_to():
     assert len(setting_names()) == len(dataclasses.fields(TrainConfig))
 
 
+def test_zero_means_auto_where_the_program_can_choose_and_nowhere_else():
+    assert setting_names("auto") == ["image_size", "width"]
+    config = TrainConfig(image_size=0, width=0)
+    assert is_auto("image_size", config.image_size) and written("width", config.width) == "auto"
+    assert is_auto("labels", "auto") and is_auto("precision", "auto")
+    assert not is_auto("steps", 0) and not is_auto("cache_dir", "auto") and not is_auto("width", 32)
+    assert written("steps", 0) == 0 and written("image_size", 64) == 64
+    with pytest.raises(SettingError, match=r"^width=-1: must be auto or from 1 to 1024$"):
+        TrainConfig(width=-1)
+    with pytest.raises(SettingError, match=r"^image_size=60: must be auto or one of 16, 32, 64, 128, 256$"):
+        TrainConfig(image_size=60)
+
+
+def test_the_presets_choose_sizes_by_the_data_but_not_the_tutorial():
+    sizes = {name: (from_preset(name).image_size, from_preset(name).width) for name in PRESETS}
+    assert sizes == {"tutorial": (64, 128), "quick": (0, 0), "full": (0, 128)}
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("width", 0), ("width", 2.5), ("width", True), ("image_size", 65), ("channels", 2), ("batch_size", 1),
+        ("width", -1), ("width", 2.5), ("width", 0.0), ("width", False), ("width", True),
+        ("image_size", 65), ("channels", 2), ("batch_size", 1),
         ("beta_1", 1.0), ("beta_2", -0.1),
         ("generator_learning_rate", 0.0), ("discriminator_learning_rate", float("nan")),
         ("r1_weight", float("inf")), ("dataset", "imagenet"), ("precision", "float64"), ("sample_count", 0),

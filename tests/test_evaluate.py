@@ -3,6 +3,7 @@ import json
 import os
 
 import cv2
+import keras
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from keras_dcgan.datasets import DatasetUnavailable, named
 from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.generators import save_network
 from keras_dcgan.networks import build_generator
+from keras_dcgan.tools.files import BadFile
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +47,11 @@ def test_the_command_writes_every_figure_with_its_floor(command, mnist, generato
     assert result["generator_sha256"] == hashlib.sha256(generator.read_bytes()).hexdigest()
     assert result["features"] == "mnist-classifier" and result["versions"]["keras"]
     assert cv2.imread(str(tmp_path / "new" / "nearest.png")).shape == (4 * 16, 4 * (4 * 16) + 3 * 8, 3)
+    assert cv2.imread(str(tmp_path / "new" / "copies.png")).shape == (4 * 16, 4 * (2 * 16) + 3 * 8, 3)
+    assert next(iter(result["generated"])) == "kernel_distance"  # with so few samples
+    assert set(result["copying"]) == {"copied", "expected", "nearer", "verdict"} and result["copying"]["copied"] < 0.1
     assert "agreement" not in done.stdout and not (tmp_path / "new" / "confusion.png").exists()
-    for name in ("frechet distance", "standard error", "total variation", "mnist-classifier"):
+    for name in ("frechet distance", "standard error", "total variation", "mnist-classifier", "no sign of copying"):
         assert name in done.stdout
 
 
@@ -75,6 +80,18 @@ def test_a_run_folder_gives_the_data_set_and_takes_the_results(generator, tmp_pa
     assert result["dataset"] == str(tmp_path / "digits.npy") and result["samples"] == 16
     assert result["generator"] == str(tmp_path / "generator-best.keras")
     assert (tmp_path / "nearest.png").exists()
+
+
+def test_a_network_of_the_users_makes_the_features(generator, tmp_path, digits, capsys):
+    network = keras.Sequential([keras.layers.Input((8, 8, 1)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()])
+    network.save(tmp_path / "own.keras")
+    np.save(tmp_path / "digits.npy", digits)
+    flags = [f"--generator={generator}", f"--dataset={tmp_path}/digits.npy", f"--out={tmp_path}/out"]
+    run(*flags, f"--features={tmp_path}/own.keras", "--samples=20")
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["features"] == "own.keras"
+    assert "20 samples, own.keras features" in capsys.readouterr().out
+    with pytest.raises(BadFile, match=r"generator\.keras: has the shapes \(None, 5\) -> .*; must be a Keras network"):
+        run(*flags, f"--features={generator}")
 
 
 @pytest.mark.parametrize("flags, message", [(["--which=raw"], "--which=raw: goes with"), ([], "is not a folder")])
@@ -125,14 +142,18 @@ def test_too_few_images_are_refused_and_nothing_is_written(generator, tmp_path, 
         (["--generator=a.keras", "--dataset=", "--out=x"], "dataset=: must not be empty"),
         (["--generator=a.keras", "--dataset=mnist", "--out=x"], "a.keras: no such file"),
         (["--generator=a.keras", "--dataset=mnist", "--out="], "out=: must not be empty"),
+        (
+            ["--generator={generator}", "--dataset=mnist", "--out=x", "--features=b.keras"],
+            "b.keras: no such file; must",
+        ),
         (["--run_dir="], "run_dir=: must not be empty"),
         (["--run_dir=x", "--samples=3"], "samples"),
         (["--generator=a.keras", "--dataset=mnist", os.fsdecode(b"--out=\xff")], "UTF-8"),
         (["--generator=a.keras", os.fsdecode(b"--dataset=./\xff"), "--out=x"], "UTF-8"),
     ],
 )
-def test_a_mistake_is_one_line(command, flags, message):
-    done = command("keras_dcgan.evaluate", *flags)
+def test_a_mistake_is_one_line(command, generator, flags, message):
+    done = command("keras_dcgan.evaluate", *(flag.replace("{generator}", str(generator)) for flag in flags))
     assert done.returncode == 2
     assert message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == 1

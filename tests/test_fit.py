@@ -12,8 +12,9 @@ import cv2
 import pytest
 
 from keras_dcgan import cli, fit
-from keras_dcgan.config import SettingError
+from keras_dcgan.config import PRESETS, SettingError
 from tests.conftest import LIMIT, ROOT, run_python
+from tests.datasets import zoo
 
 TINY = ["--width=2", "--image_size=16", "--channels=1", "--batch_size=4", "--sample_count=4"]
 
@@ -50,7 +51,7 @@ def test_a_short_run_leaves_what_it_promises(command, tmp_path):
 def test_help_is_grouped_and_does_not_load_tensorflow(command):
     done = command("keras_dcgan.fit", "--help", env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"})
     assert done.returncode == 0
-    for text in ("Recipe:", "Machine:", "--width", "--r1_weight", "quick: 32", "tutorial"):
+    for text in ("Recipe:", "Machine:", "--width", "--r1_weight", "quick: auto", "tutorial"):
         assert text in " ".join(done.stdout.split())
     assert "tensorflow" not in done.stderr  # the list of imports
 
@@ -59,9 +60,10 @@ def test_help_is_grouped_and_does_not_load_tensorflow(command):
     "flags, message",
     [
         (["--widht=32"], "Did you mean: width"),
-        (["--width=0"], "--width=0: must be from 1"),
-        (["--width=wide"], "--width"),
-        (["--image_size=60"], "--image_size=60: must be one of 16, 32"),
+        (["--width=0"], "--width=0: must be auto or from 1"),
+        (["--width=2000"], "--width=2000: must be auto or from 1"),
+        (["--width=wide"], "--width=wide: must be auto or from 1"),
+        (["--image_size=60"], "--image_size=60: must be auto or one of 16, 32"),
         (["--preset=best"], "--preset"),
         (["--epochs=2", "--steps=5"], "--epochs: give epochs or steps, not both"),
         (["--data_dir="], "--data_dir=: must not be empty"),
@@ -100,6 +102,35 @@ def test_the_home_folder_is_expanded(monkeypatch, tmp_path):
     (tmp_path / "taken" / "file").touch()
     with pytest.raises(SettingError, match=f"run_dir={tmp_path}/taken: this exists"):
         fit.main(cli.parse(fit.define_flags, ["--run_dir=~/taken"]))
+
+
+def test_sizes_that_the_program_chooses_are_recorded_and_stay(command, tmp_path):
+    folder, pictures = tmp_path / "run", zoo.numbered(tmp_path / "small", 40, side=20)
+    flags = ["--batch_size=4", "--sample_count=4", "--measure_every=0", f"--run_dir={folder}"]
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path / "home")}
+    first = command("keras_dcgan.fit", f"--dataset={pictures}/", *flags, "--preset=quick", "--steps=2", env=environment)
+    assert first.returncode == 0, first.stderr
+    assert (
+        "Image size: 32, because the pictures' median shorter side is 20 pixels. Width: 64, because that suits 32 "
+        "pixels. Augmentation: off, because augment=off." in first.stderr.splitlines()
+    )
+    config = json.loads((folder / "config.json").read_text())["config"]
+    assert (config["image_size"], config["width"], config["preset"]) == (32, 64, "quick")
+    assert json.loads((folder / "dataset.json").read_text())["image_size"] == 32
+    assert cv2.imread(str(folder / "samples" / "latest.png")).shape == (64, 64 + 8 + 64, 3)
+    again = ["--resume", "--preset=auto", "--image_size=auto", "--width=auto", "--steps=4", f"--run_dir={folder}"]
+    resumed = command("keras_dcgan.fit", *again, env=environment)
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads((folder / "config.json").read_text())["config"] == config | {"steps": 4}
+    other = command("keras_dcgan.fit", "--resume", "--width=32", f"--run_dir={folder}", env=environment)
+    assert other.returncode == 2 and "--width=32: this run has 64" in other.stderr
+
+
+def test_the_preset_that_auto_becomes_is_recorded(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(fit, "_train", lambda configs, *_: seen.append(configs))
+    fit.main(cli.parse(fit.define_flags, ["--preset=auto", f"--run_dir={tmp_path}/run"]))
+    assert {name: config.preset for name, config in seen[0].items()} == {name: name for name in PRESETS}
 
 
 def test_a_config_edited_by_hand_is_noticed(command, tmp_path):

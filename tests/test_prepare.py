@@ -7,6 +7,7 @@ import pytest
 from keras_dcgan import cli, prepare
 from keras_dcgan.config import SettingError, TrainConfig, setting_names
 from keras_dcgan.datasets import prepared, source
+from keras_dcgan.datasets.data import choose_size
 from keras_dcgan.pipeline import transform
 from keras_dcgan.tools.files import BadFile
 from tests.datasets import zoo
@@ -89,6 +90,36 @@ def test_the_flags_are_the_settings_that_decide_what_is_decoded(tmp_path, array,
     assert not (tmp_path / "~").exists()
 
 
+def test_the_size_can_be_chosen_by_the_pictures(tmp_path, caplog):
+    caplog.set_level("INFO", logger="absl")
+    small, large = zoo.numbered(tmp_path / "small", 3, side=40), zoo.numbered(tmp_path / "large", 3, side=41)
+    for folder, size in ((small, 32), (large, 64)):
+        out = tmp_path / f"out{size}"
+        run(f"--dataset={folder}/", f"--out={out}", "--image_size=auto")
+        assert prepared.open_prepared(out)[0].shape == (3, size, size, 3)
+        report = json.loads((out / "dataset.json").read_text())
+        assert report["image_size"] == json.loads((out / "index.json").read_text())["image_size"] == size
+    assert "Image size: 32, because the pictures' median shorter side is 40 pixels." in caplog.text
+    assert "to 64x64x3 (crop)" in caplog.text and f"--dataset={out}/ --image_size=64" in caplog.text
+    caplog.clear()
+    run(f"--dataset={small}/", f"--out={tmp_path}/out")
+    assert prepared.open_prepared(tmp_path / "out")[0].shape == (3, 64, 64, 3) and "because" not in caplog.text
+    config = TrainConfig(dataset=str(tmp_path / "out32"), image_size=0)
+    data = source.open_data(config)
+    assert choose_size(config, data.report) == (32, "the images were prepared at it")
+
+
+def test_stretched_pictures_keep_the_shape_in_which_they_are_shown(tmp_path, caplog):
+    caplog.set_level("INFO", logger="absl")
+    wide = np.zeros((3, 20, 30, 1), np.uint8)
+    np.save(tmp_path / "wide.npy", wide)
+    run(f"--dataset={tmp_path}/wide.npy", f"--out={tmp_path}/out", "--resize_mode=stretch", "--image_size=16")
+    assert f"--dataset={tmp_path}/out/ --image_size=16 --resize_mode=stretch" in caplog.text
+    assert source.open_data(TrainConfig(dataset=f"{tmp_path}/out", image_size=16)).report["aspect"] == 1.5
+    run(f"--dataset={tmp_path}/wide.npy", f"--out={tmp_path}/cropped", "--image_size=16")
+    assert source.open_data(TrainConfig(dataset=f"{tmp_path}/cropped", image_size=16)).report["aspect"] == 1
+
+
 def test_check_goes_alone(tmp_path, array, caplog):
     out = tmp_path / "out"
     run(f"--dataset={array}", f"--out={out}", "--image_size=16")
@@ -113,7 +144,7 @@ def test_the_command(command, tmp_path, array):
     for flags, message in (
         (["--out=x"], "give --dataset"),
         (["--dataset=nowhere", "--out=x"], "--dataset=nowhere: no such folder or file"),
-        ([f"--dataset={array}", "--out=x", "--image_size=60"], "--image_size=60: must be one of"),
+        ([f"--dataset={array}", "--out=x", "--image_size=60"], "--image_size=60: must be auto or one of"),
         (["--check="], "check"),
         (["--check=nowhere"], "nowhere/index.json: "),
     ):

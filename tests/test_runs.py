@@ -98,6 +98,27 @@ def test_a_run_folder_belongs_to_one_process(tmp_path):
         pass
 
 
+def test_the_shape_of_the_pictures_counts_if_they_were_stretched(tmp_path, caplog):
+    assert runs.read_aspect(tmp_path) == 1  # a generator alone
+    for report, aspect in (
+        ({"resize_mode": "stretch", "aspect": 1.5}, 1.5),
+        ({"resize_mode": "stretch"}, 1),  # a named data set
+        ({"resize_mode": "crop", "aspect": 1.5}, 1),
+    ):
+        (tmp_path / runs.DATASET_REPORT).write_text(json.dumps(report))
+        assert runs.read_aspect(tmp_path) == aspect
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"resize_mode": "stretch", "aspect": NaN}', '{"resize_mode": "stretch", "aspect": []}']
+)
+def test_a_damaged_report_leaves_the_pictures_square(tmp_path, caplog, text):
+    (tmp_path / runs.DATASET_REPORT).write_text(text)
+    assert runs.read_aspect(tmp_path) == 1
+    assert "dataset.json: cannot be read" in caplog.text and len(caplog.records) == 1
+
+
 def test_a_missing_generator_names_the_others(tmp_path):
     with pytest.raises(BadFile, match=r"generator\.keras: no such file; a run writes it when it ends"):
         runs.generator_path(tmp_path, "last")

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 
@@ -10,7 +11,7 @@ from keras_dcgan import cli, generators, sample
 from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.generators import draw_images, draw_latents, save_network
 from keras_dcgan.networks import build_generator, with_labels
-from keras_dcgan.tools.draw import make_grid
+from keras_dcgan.tools.draw import make_grid, stretch
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +54,9 @@ def test_many_pictures_are_drawn_in_parts(tmp_path, monkeypatch):
     chosen = sample.Chosen(draw_latents(7, 5, seed=0))
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()
-    sample.write_pictures(f"{tmp_path}/whole/", generator, chosen, None)
+    sample.write_pictures(f"{tmp_path}/whole/", generator, chosen, None, 1.0)
     monkeypatch.setattr(sample, "IN_MEMORY", 3)
-    sample.write_pictures(f"{tmp_path}/parts/", generator, chosen, None)
+    sample.write_pictures(f"{tmp_path}/parts/", generator, chosen, None, 1.0)
     for i in range(7):
         whole, part = (cv2.imread(str(tmp_path / name / f"{i:06d}.png")).astype(int) for name in ("whole", "parts"))
         assert np.abs(whole - part).max() <= 1  # the sum's order depends on the batch
@@ -111,6 +112,7 @@ def test_a_run_folder_gives_single_pictures_and_an_animation(command, generator,
         (["--generator=missing.keras", "--interpolate="], "interpolate=: must not be empty"),
         (["--generator=", "--out=a.png"], "generator=: must not be empty"),
         (["--run_dir=", "--out=a.png"], "run_dir=: must not be empty"),
+        (["--generator=missing.keras", "--out=a.png", "--aspect=3:0"], "--aspect=3:0: must be width:height, as 3:2"),
         (["--generator=missing.keras", os.fsdecode(b"--interpolate=\xff.gif")], "UTF-8"),
         ([os.fsdecode(b"--generator=\xff.keras"), "--out=a.png"], "UTF-8"),
     ],
@@ -287,6 +289,26 @@ def test_a_morph_walks_through_random_classes_one_class_or_all(with_classes, mon
     expected = draw_images(generators.load_generator(with_classes), inputs)
     assert len(frames) == len(labels) * generators.STEPS_BETWEEN
     assert np.abs(frames[:: generators.STEPS_BETWEEN].astype(int) - expected).max() <= 1
+
+
+def test_pictures_have_the_shape_that_is_asked_for(generator, with_classes, tmp_path, monkeypatch):
+    run(f"--generator={generator}", "--count=4", "--aspect=3:2", f"--out={tmp_path}/a.png")
+    squares = draw_images(generators.load_generator(generator), draw_latents(4, 5, 0))
+    np.testing.assert_array_equal(read(tmp_path / "a.png")[..., ::-1], make_grid(stretch(squares, 1.5)))
+    run(f"--generator={with_classes}", "--each", "--count=6", "--aspect=0.5", f"--out={tmp_path}/b.png")
+    assert read(tmp_path / "b.png").shape == (3 * 32, 2 * 16)
+    run(f"--generator={with_classes}", "--labels=2,0", "--aspect=0.5", f"--out={tmp_path}/new/")
+    assert {read(path).shape for path in (tmp_path / "new").iterdir()} == {(32, 16)}
+    frames = frames_of(monkeypatch, f"--generator={with_classes}", "--labels=2,0", "--aspect=1.25")
+    assert frames.shape == (2 * generators.STEPS_BETWEEN, 16, 20, 1)
+
+
+def test_pictures_have_the_shape_of_the_runs_data_unless_another_is_asked_for(generator, tmp_path):
+    (tmp_path / "generator.keras").write_bytes(generator.read_bytes())
+    (tmp_path / "dataset.json").write_text(json.dumps({"resize_mode": "stretch", "aspect": 1.5}))
+    for flags, width in (([], 24), (["--aspect=1"], 16), (["--aspect=2"], 32)):
+        run(f"--run_dir={tmp_path}", "--count=1", f"--out={tmp_path}/a.png", *flags)
+        assert read(tmp_path / "a.png").shape == (16, width, 3)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ MAX_BYTES = 2**29  # a larger file is not a picture
 MAX_PIXELS = 2**27  # a file that claims more is not a picture but a decompression bomb
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
+QUARTER_TURNS = (5, 6, 7, 8)  # the EXIF orientations that swap width and height
 # Pillow scales grey PNGs of 2 and 4 bits to 8, but not the value that they declare transparent.
 TRANSPARENT_SCALE = {"L;2": 85, "L;4": 17}
 
@@ -60,18 +61,19 @@ def decode(data: bytes, target: Target) -> np.ndarray:
 def inspect(data: bytes) -> tuple[int, int, bool]:
     """Decodes a picture and checks the checksums that its format has.
 
-    Returns its width and height, both as stored, and whether it has colour. Raises ValueError as `decode` does.
+    Returns its width and height as people see them, and whether it has colour. Raises ValueError as `decode` does.
     """
     image = _open(data)
-    width, height = image.size
     if image.format == "PNG":  # the only format whose checksums Pillow knows
         try:
             image.verify()
         except Exception as error:  # Pillow raises whatever a damaged file leads it to
             raise ValueError(f"damaged or cut: {error}") from error
         image = _open(data)  # checking has used it up
-    size = min(64, max(width, height))
-    thumbnail = _draw(image, data, Target(size, 3, "stretch")).astype(np.int16)
+    width, height = image.size
+    thumbnail = _draw(image, data, Target(min(64, max(width, height)), 3, "stretch")).astype(np.int16)
+    if image.format != "TIFF" and _orientation(image) in QUARTER_TURNS:  # Pillow has turned a TIFF already
+        width, height = height, width
     return width, height, int(np.ptp(thumbnail, axis=-1).max()) > 8  # grey JPEGs are off by a level or two
 
 
@@ -121,7 +123,7 @@ def _draw(image: ImageFile.ImageFile, data: bytes, target: Target) -> np.ndarray
     if pixels.dtype != np.uint8:
         pixels = _to_eight_bits(pixels, image.info.get("transparency"))
     orientation = _orientation(image)
-    if orientation in (5, 6, 7, 8):
+    if orientation in QUARTER_TURNS:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]

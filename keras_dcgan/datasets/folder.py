@@ -23,7 +23,7 @@ from keras_dcgan.tools.terminal import progress
 
 REMEMBER_SECONDS = 60
 CHUNK = 64  # files that a thread inspects in one go
-MEMORY_FORMAT = 2
+MEMORY_FORMAT = 3
 
 
 @dataclasses.dataclass
@@ -37,7 +37,7 @@ class Scan:
     sizes: np.ndarray  # int64 [N], bytes
     times: np.ndarray  # int64 [N], modification time in nanoseconds
     digests: np.ndarray  # uint8 [N, 16], BLAKE2b of the content; zeros: not inspected yet
-    shapes: np.ndarray  # int32 [N, 2], width and height as stored; zeros for a file that cannot be decoded
+    shapes: np.ndarray  # int32 [N, 2], width and height as people see them; zeros for a file that cannot be decoded
     colour: np.ndarray  # bool [N]
     reasons: dict[int, str]  # why files cannot be decoded
     others: int = 0  # files of other kinds, hidden ones and linked folders, which are skipped
@@ -76,6 +76,7 @@ class Scan:
             "colour": int(self.colour[kept].sum()),
             "grey": int((~self.colour[kept]).sum()),
             "median_shorter_side": int(np.median(shorter)),
+            "aspect": round(float(np.median(self.shapes[kept, 0] / self.shapes[kept, 1])), 3),
             "smallest": "{}x{}".format(*self.shapes[by_size[0]]),
             "largest": "{}x{}".format(*self.shapes[by_size[-1]]),
             "suffixes": dict(Counter(os.path.splitext(self.names[index])[1].lower() for index in kept)),

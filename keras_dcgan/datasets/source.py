@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from keras_dcgan.config import NAMED_DATASETS, SettingError, TrainConfig, is_path, setting_names
+from keras_dcgan.config import NAMED_DATASETS, SettingError, TrainConfig, is_path, setting_names, written
 from keras_dcgan.datasets import arrays, folder, label_files, named, prepared
-from keras_dcgan.datasets.data import Data
+from keras_dcgan.datasets.data import Data, with_size
 from keras_dcgan.datasets.decode import SUFFIXES
 from keras_dcgan.datasets.labels import IN_NO_CLASS, Labels
 from keras_dcgan.datasets.square import Target
@@ -44,7 +44,7 @@ def open_data(config: TrainConfig, with_labels: bool = False, report_folder: str
     """Opens a configuration's data set.
 
     Args:
-      config: `dataset`, and the settings that belong to it.
+      config: `dataset`, and the settings that belong to it; the size that an "auto" becomes is that of `with_size`.
       with_labels: give labels too. If the setting `labels` is "on", images in no class are skipped, and data by path
         that has no usable labels is an error. Otherwise such data, and a named data set whose labels no source has,
         comes without them.
@@ -58,7 +58,10 @@ def open_data(config: TrainConfig, with_labels: bool = False, report_folder: str
         data = _open_named(config, with_labels)
     elif prepared.is_prepared(path):
         images, index = prepared.open_prepared(path)
-        data = _same_size(config, images, prepared_from=index.get("source"), fingerprint=prepared.fingerprint(index))
+        about = {"prepared_from": index.get("source"), "fingerprint": prepared.fingerprint(index), **_shape(images)}
+        if isinstance(index.get("aspect"), float):  # of the pictures, before they were stretched
+            about["aspect"] = index["aspect"]
+        data = _same_size(config, images, **about)
         data = dataclasses.replace(data, found=prepared.open_labels(path, index))
     elif path.is_dir():
         skipping = with_labels and config.labels == "on"
@@ -167,10 +170,10 @@ def _open_array(config: TrainConfig) -> Data:
     images = arrays.open_array(config.dataset)
     ends = np.stack([images[:1], images[-1:]]).tobytes()  # all of it could be hours of reading
     fingerprint = hashlib.blake2b(f"{images.shape}".encode() + ends, digest_size=16).hexdigest()
-    data = _same_size(config, images, fingerprint=fingerprint)
+    data = _same_size(config, images, fingerprint=fingerprint, **_shape(images))
     data = dataclasses.replace(data, found=label_files.of_array(Path(config.dataset), len(images)))
-    square = images.shape[1] == images.shape[2]
-    return data if square or config.resize_mode == "stretch" else make_square(data, config)  # the pipeline does these
+    square = images.shape[1] == images.shape[2]  # the pipeline resizes these, and stretches
+    return data if square or config.resize_mode == "stretch" else make_square(data, with_size(config, data.report))
 
 
 def _same_size(config: TrainConfig, images: np.ndarray | Images, **about: Any) -> Data:
@@ -178,6 +181,12 @@ def _same_size(config: TrainConfig, images: np.ndarray | Images, **about: Any) -
     stored_as = "x".join(map(str, images.shape[1:]))
     report = {"dataset": config.dataset, **about, "images": len(images), "stored_as": stored_as}
     return Data(config.dataset, images, report)
+
+
+def _shape(images: np.ndarray | Images) -> dict[str, Any]:
+    """What the report of a folder says of its pictures' shapes, for images of one size."""
+    height, width = images.shape[1:3]
+    return {"median_shorter_side": min(height, width), "aspect": round(width / height, 3)}
 
 
 def _open_folder(config: TrainConfig, root: Path, skipping: bool, report_folder: Path | None) -> Data:
@@ -207,6 +216,7 @@ def _open_folder(config: TrainConfig, root: Path, skipping: bool, report_folder:
             f"max_bad_share={config.max_bad_share}",
             f"{len(problems)} of {candidates} pictures in {root} cannot be used ({'; '.join(first)}{more})",
         )
+    config = with_size(config, report)
     images = FolderImages(root, [scan.names[index] for index in kept], scan.sizes[kept], target_of(config))
     data = Data(config.dataset, images, report, found=found.select(kept))
     return _cached(data, config) if config.cache_dir else data
@@ -223,5 +233,5 @@ def _cached(data: Data, config: TrainConfig) -> Data:
 
 def _write_report(report: dict[str, Any], config: TrainConfig, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    settings = {name: getattr(config, name) for name in setting_names("decoding")}
+    settings = {name: written(name, getattr(config, name)) for name in setting_names("decoding")}
     write_text(folder / DATASET_REPORT, json.dumps(settings | report, indent=2) + "\n")

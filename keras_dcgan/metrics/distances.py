@@ -15,7 +15,7 @@ def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
     of the symmetric C1^(1/2) C2 C1^(1/2). These are real and at least 0, also if the covariances are singular (N < D);
     rounding below 0 is clipped. Raises ValueError for arrays that do not fit or are not finite.
     """
-    real, fake = _checked(real, fake, at_least=2)
+    real, fake = checked(real, fake, at_least=2)
     covariance_real, covariance_fake = _covariance(real), _covariance(fake)
     values, vectors = np.linalg.eigh(covariance_real)
     root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
@@ -42,7 +42,7 @@ def kernel_distance(
     could give without sharing. It is NaN if that is one. Raises ValueError for arrays that do not fit or are not
     finite.
     """
-    real, fake = _checked(real, fake, at_least=2)
+    real, fake = checked(real, fake, at_least=2)
     smaller = min(len(real), len(fake))
     size = max(2, min(subset_size, smaller // 10))
     generator = np.random.default_rng(seed)
@@ -71,14 +71,14 @@ def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, k: int
 
     Raises ValueError for sets of k features or fewer, and for arrays that do not fit or are not finite.
     """
-    real, fake = _checked(real, fake, at_least=k + 1, why=f"k={k} neighbours", dtype=np.float32)
+    real, fake = checked(real, fake, at_least=k + 1, why=f"k={k} neighbours", dtype=np.float32)
     centre = real.mean(axis=0)  # |x|^2 - 2 x.y + |y|^2 loses fewer digits near the origin
     real, fake = real - centre, fake - centre
     radii_real, radii_fake = _radii(real, k), _radii(fake, k)
     holders = np.zeros(len(fake), np.int64)  # for each fake: how many real balls it lies in
     recalled, covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
-    for rows in _blocks(len(real), len(fake)):
-        distances = _squared_distances(real[rows], fake)  # (rows, M)
+    for rows in blocks(len(real), len(fake)):
+        distances = squared_distances(real[rows], fake)  # (rows, M)
         within = distances <= radii_real[rows, np.newaxis]
         holders += within.sum(axis=0)
         covered[rows] = within.any(axis=1)
@@ -93,12 +93,12 @@ def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, k: int
 
 def nearest(queries: np.ndarray, references: np.ndarray, count: int = 1) -> np.ndarray:
     """Indices int [N, count] of the references [M, D] that are nearest to each query [N, D], nearest first."""
-    references, queries = _checked(references, queries, at_least=1, dtype=np.float32)
+    references, queries = checked(references, queries, at_least=1, dtype=np.float32)
     centre = references.mean(axis=0)
     references, queries = references - centre, queries - centre
     found = [
-        _squared_distances(queries[rows], references).argsort(axis=1, kind="stable")[:, :count]
-        for rows in _blocks(len(queries), len(references))
+        squared_distances(queries[rows], references).argsort(axis=1, kind="stable")[:, :count]
+        for rows in blocks(len(queries), len(references))
     ]
     return np.concatenate(found)
 
@@ -106,19 +106,20 @@ def nearest(queries: np.ndarray, references: np.ndarray, count: int = 1) -> np.n
 def _radii(features: np.ndarray, k: int) -> np.ndarray:
     """The squared distance of each feature [N, D] to its k-th nearest neighbour, not counting itself: float32 [N]."""
     radii = np.empty(len(features), np.float32)
-    for rows in _blocks(len(features), len(features)):
-        distances = _squared_distances(features[rows], features)
+    for rows in blocks(len(features), len(features)):
+        distances = squared_distances(features[rows], features)
         distances[np.arange(len(distances)), np.arange(rows.start, rows.stop)] = -1  # itself comes first
         radii[rows] = np.partition(distances, k, axis=1)[:, k]
     return radii
 
 
-def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Squared Euclidean distances [N, M] between x [N, D] and y [M, D]; about as exact as 1e-6 of their squares."""
     squared = np.sum(x * x, axis=1)[:, np.newaxis] + np.sum(y * y, axis=1) - 2 * (x @ y.T)
     return np.maximum(squared, 0, out=squared)
 
 
-def _blocks(rows: int, columns: int) -> list[slice]:
+def blocks(rows: int, columns: int) -> list[slice]:
     """Slices of the rows, each so short that a float32 block of its rows and all columns fits `CHUNK_BYTES`."""
     size = max(1, CHUNK_BYTES // (4 * columns))
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
@@ -132,9 +133,10 @@ def _cubic(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
-def _checked(
+def checked(
     real: np.ndarray, fake: np.ndarray, at_least: int, why: str = "this measure", dtype: type = np.float64
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Two sets of features as arrays [N, D] and [M, D]. Raises ValueError if they do not fit, saying which and why."""
     real, fake = np.asarray(real, dtype), np.asarray(fake, dtype)
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
         raise ValueError(f"features {list(real.shape)} and {list(fake.shape)}: must be [N, D] and [M, D]")

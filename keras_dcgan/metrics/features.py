@@ -1,33 +1,30 @@
 """The networks that turn images into features, which the figures are made with.
 
-MNIST and Fashion-MNIST have a small classifier of their own, shipped with the package; `train_features` made it.
-Other images go through Keras's InceptionV3. If its weights cannot be downloaded, a fixed random network takes its
-place, and its name says so.
+MNIST, Fashion-MNIST and CIFAR-10 have a small classifier of their own: see `classifiers`. Other images go through
+Keras's InceptionV3, or the classifier of CIFAR-10 takes its place, and the name of the features says which. A user may
+bring another network.
 """
 
-import contextlib
+import functools
 import socket
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
 from keras import layers
 
-from keras_dcgan.tools.files import BadFile, sha256
+from keras_dcgan.metrics.classifiers import CHECKSUMS, float32, load_classifier, prepare
+from keras_dcgan.tools.files import BadFile
 
-FEATURES = 128
-SIDE = 28  # height and width of what the classifiers see, in pixels
-WEIGHTS = Path(__file__).parent / "weights"
-CHECKSUMS = {  # SHA-256 of the shipped weights
-    "mnist": "8123924e6dcb662a3992b7455ad1795beda56dd8a1065a0f57eeceaf5eac68aa",  # test accuracy 0.9936
-    "fashion_mnist": "a5181dbac3b8ff53e0e5728906291f0d2a5c0229c02c3b6db0e6fd42a1c9fdb2",  # 0.9072
-}
 INCEPTION_SIDE = 299
 DOWNLOAD_SECONDS = 10
+OWN_SIDE = 64  # height and width that a user's network gets if it takes any
+MOST_FEATURES = 4096  # of a user's network: the distances need a matrix of this height and width
+OWN = "must be a Keras network in a .keras file that turns images float32 [N, H, W, 1 or 3] in 0 ... 255 into features"
 
 
 class Extractor:
@@ -50,7 +47,7 @@ class Extractor:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Features float32 [N, D] of images uint8 [N, H, W, C] of any size, N > 0, C being 1 or 3.
 
-        Raises ValueError for another dtype or shape.
+        Raises ValueError for another dtype or shape, and FloatingPointError if a feature is not finite.
         """
         return self._outputs(images)[0]
 
@@ -71,62 +68,37 @@ class Extractor:
             outputs = self._run(self.prepare(np.pad(batch, padding)))
             outputs = outputs if self.is_classifier else [outputs]
             collected.append([output.numpy()[: len(batch)] for output in outputs])
-        return [np.concatenate(parts) for parts in zip(*collected, strict=True)]
+        whole = [np.concatenate(parts) for parts in zip(*collected, strict=True)]
+        if not np.isfinite(whole[0]).all():
+            raise FloatingPointError(f"{self.name}: gives features that are not finite")
+        return whole
 
 
-def load_extractor(dataset: str, cheap: bool = False) -> Extractor:
+def load_extractor(dataset: str, cheap: bool = False, file: str | Path | None = None) -> Extractor:
     """The extractor for a data set.
 
     Args:
-      dataset: "mnist" and "fashion_mnist" have their own classifier. Anything else has InceptionV3, or a random
-        network if InceptionV3's weights cannot be downloaded.
+      dataset: "mnist", "fashion_mnist" and "cifar10" have their own classifier. Anything else has InceptionV3; if its
+        weights cannot be downloaded, the features of CIFAR-10's classifier, which then names no classes.
       cheap: for use while training: never InceptionV3, which is slow on a CPU.
+      file: a network of the user's instead, for `own_extractor`.
 
-    Raises BadFile if shipped weights are missing or altered.
+    Raises BadFile if shipped weights are missing or altered, or if the user's file is not such a network.
     """
-    if dataset in ("mnist", "fashion_mnist"):
-        return Extractor(f"{dataset}-classifier", to_classifier_input, load_classifier(dataset))
-    return random_extractor() if cheap else (inception_extractor() or random_extractor())
+    if file is not None:
+        return own_extractor(Path(file))
+    if dataset in CHECKSUMS:
+        return classifier_extractor(dataset)
+    return (None if cheap else inception_extractor()) or classifier_extractor("cifar10", with_classes=False)
 
 
-def to_classifier_input(images: np.ndarray) -> np.ndarray:
-    """Prepares images for a classifier: uint8 [N, H, W, C] -> float32 [N, 28, 28, 1] in [0, 1].
-
-    Colour is averaged over the channels; larger images are averaged over areas (64 -> 28 for the default networks).
-    Real images must be resized as generated ones are: 28 -> 64 -> 28.
-    """
-    grey = images.mean(axis=-1, dtype=np.float32)
-    if grey.shape[1:] != (SIDE, SIDE):
-        grey = np.stack([cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for image in grey])
-    return grey[..., np.newaxis] / np.float32(255)
-
-
-def build_classifier() -> keras.Model:
-    """A small classifier: float32 [N, 28, 28, 1] in [0, 1] -> features [N, 128] and logits [N, 10]."""
-    images = layers.Input((SIDE, SIDE, 1))
-    x = images
-    for filters in (24, 48, 64):
-        x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization()(x)
-        x = layers.ReLU()(x)
-        x = layers.MaxPooling2D()(x)  # 14, 7, 3
-    x = layers.Dropout(0.4)(layers.Flatten()(x))
-    features = layers.Dense(FEATURES, activation="relu", name="features")(x)
-    logits = layers.Dense(10, name="logits")(layers.Dropout(0.4)(features))
-    return keras.Model(images, [features, logits])
-
-
-def load_classifier(dataset: str) -> keras.Model:
-    """The shipped classifier. Raises BadFile if its file is missing or altered."""
-    path = WEIGHTS / f"{dataset}.npz"
-    if not path.is_file() or sha256(path) != CHECKSUMS[dataset]:
-        raise BadFile(f"{path}: missing or altered; get it again from the repository")
-    with np.load(path, allow_pickle=False) as arrays:
-        weights = [arrays[name].astype(np.float32) for name in sorted(arrays.files)]
-    with _float32():
-        classifier = build_classifier()
-    classifier.set_weights(weights)
-    return classifier
+def classifier_extractor(dataset: str, with_classes: bool = True) -> Extractor:
+    """The features [N, 128] or, for CIFAR-10, [N, 192] of a shipped classifier, and what it takes images for."""
+    network = load_classifier(dataset)
+    if not with_classes:
+        with float32():
+            network = keras.Model(network.inputs, network.outputs[0])
+    return Extractor(f"{dataset}-classifier", functools.partial(prepare, dataset), network)
 
 
 def inception_extractor() -> Extractor | None:
@@ -134,64 +106,67 @@ def inception_extractor() -> Extractor | None:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_SECONDS)  # Keras sets none and would wait minutes for a dead host
     try:
-        with _float32():
+        with float32():
             network = keras.applications.InceptionV3(include_top=False, pooling="avg", weights="imagenet")
     except Exception as error:  # Keras raises many kinds for a host that does not answer
-        logging.warning("InceptionV3's weights cannot be downloaded (%s); figures use random features instead.", error)
+        logging.warning(
+            "InceptionV3's weights cannot be downloaded (%s); the features of CIFAR-10's classifier take their place.",
+            error,
+        )
         return None
     finally:
         socket.setdefaulttimeout(before)
 
-    def prepare(images: np.ndarray) -> np.ndarray:
-        x = tf.image.resize(tf.cast(_three_channels(images), tf.float32), (INCEPTION_SIDE, INCEPTION_SIDE))
-        return keras.applications.inception_v3.preprocess_input(x)
+    def to_inception(images: np.ndarray) -> tf.Tensor:
+        return keras.applications.inception_v3.preprocess_input(fit(images, INCEPTION_SIDE, INCEPTION_SIDE, 3))
 
-    return Extractor("inception-v3", prepare, network, batch_size=50)
-
-
-def random_extractor() -> Extractor:
-    """Features [N, 256] of a fixed random convolutional network at 32x32 (random embeddings: Naeem et al. 2020)."""
-    with _float32():
-        return Extractor("random-network (fallback)", to_random_network_input, build_random_network())
+    return Extractor("inception-v3", to_inception, network, batch_size=50)
 
 
-def build_random_network() -> keras.Model:
-    """Float32 [N, 32, 32, 3] in [-1, 1] -> features [N, 256]; the weights are numpy's, the same on every machine."""
-    generator = np.random.default_rng(0)
-    images = layers.Input((32, 32, 3))
-    x = images
-    kernels = []
-    for filters in (64, 128, 128):
-        scale = np.sqrt(2 / (9 * x.shape[-1]))  # keeps the variance from layer to layer (He et al. 2015)
-        kernels.append(scale * generator.standard_normal((3, 3, x.shape[-1], filters), np.float32))
-        x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-        x = layers.AveragePooling2D(2)(layers.LeakyReLU(0.2)(x))  # 16, 8, 4
-    x = layers.Flatten()(x)
-    kernels.append(generator.standard_normal((x.shape[-1], 256), np.float32) / np.sqrt(x.shape[-1]))
-    features = layers.Dense(256, use_bias=False)(x)
-    network = keras.Model(images, features)
-    network.set_weights(kernels)
-    return network
+def own_extractor(file: Path) -> Extractor:
+    """The features of a user's Keras network, under its file's name.
+
+    The network gets images float32 [N, H, W, C] in 0 ... 255, as `keras.utils.image_dataset_from_directory` gives them;
+    H and W are its own, or 64 if it takes any, and C is 1 or 3. Its one output is flattened to [N, D], D at most 4096.
+    Nothing in the file is executed or unpickled: Keras's safe mode is on. Raises BadFile for anything else.
+    """
+    if not file.is_file():
+        raise BadFile(f"{file}: no such file; {OWN}")
+    if file.suffix != ".keras" or not zipfile.is_zipfile(file):  # of other formats safe mode does not keep code out
+        raise BadFile(f"{file}: {OWN}")
+    with float32():
+        try:
+            network = keras.saving.load_model(file, compile=False, safe_mode=True)
+        except Exception as error:  # Keras raises many kinds, some with pages of text that end with the reason
+            reason = str(error).split("Exception encountered:")[-1].strip() or repr(error)
+            reason = reason.splitlines()[0].split(". ")[0][:200]
+            raise BadFile(f"{file}: cannot be loaded: {reason}; use Keras's own layers, without Lambda") from error
+        try:
+            _, height, width, channels = network.input_shape
+            images = layers.Input((height or OWN_SIDE, width or OWN_SIDE, channels))
+            features = layers.Flatten(dtype="float32")(network(images, training=False))
+            if channels not in (1, 3) or features.shape[-1] is None:
+                raise ValueError
+        except Exception as error:  # an input or output of another kind fails in its own way
+            shapes = f"{getattr(network, 'input_shape', 'unknown')} -> {getattr(network, 'output_shape', 'unknown')}"
+            raise BadFile(f"{file}: has the shapes {shapes}; {OWN}") from error
+        if features.shape[-1] > MOST_FEATURES:
+            count = f"{features.shape[-1]:,} features an image, {MOST_FEATURES:,} at most are possible"
+            raise BadFile(f"{file}: gives {count}; end it with a pooling layer")
+        return Extractor(
+            file.name, functools.partial(fit, height=images.shape[1], width=images.shape[2], channels=channels),
+            keras.Model(images, features),
+        )  # fmt: skip
 
 
-def to_random_network_input(images: np.ndarray) -> np.ndarray:
-    """uint8 [N, H, W, C] -> float32 [N, 32, 32, 3] in [-1, 1], by area; grey is copied to three channels."""
-    images = _three_channels(images)
-    if images.shape[1:3] != (32, 32):
-        images = np.stack([cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA) for image in images])
-    return images.astype(np.float32) / 127.5 - 1
+def fit(images: np.ndarray, height: int, width: int, channels: int) -> tf.Tensor:
+    """Images for a network: uint8 [N, H, W, 1 or 3] -> float32 [N, height, width, channels] in 0 ... 255.
 
-
-@contextlib.contextmanager
-def _float32() -> Iterator[None]:
-    """Networks built in this block compute in float32: figures must not depend on the policy that training sets."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(policy)
-
-
-def _three_channels(images: np.ndarray) -> np.ndarray:
-    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
+    Shrinking averages, and nothing is rounded to 8 bits again: either would move the distances (Parmar et al. 2022).
+    Grey is copied to three channels; colour becomes luma for one.
+    """
+    x = tf.cast(images, tf.float32)
+    if x.shape[-1] > channels:
+        x = tf.image.rgb_to_grayscale(x)
+    x = tf.image.resize(x, (height, width), antialias=True)
+    return tf.repeat(x, channels // x.shape[-1], axis=-1)

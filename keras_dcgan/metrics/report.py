@@ -1,4 +1,4 @@
-"""Everything that `evaluate` says of a generator: its figures, the same figures of real images, its nearest reals."""
+"""Everything that `evaluate` says of a generator: its figures, the same figures of real images, and pictures."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from keras_dcgan.config import SettingError
 from keras_dcgan.generators import draw_images, draw_latents
 from keras_dcgan.metrics import by_class
 from keras_dcgan.metrics.by_class import Seen
+from keras_dcgan.metrics.copying import find_copies
 from keras_dcgan.metrics.distances import (
     frechet_distance,
     kernel_distance,
@@ -19,9 +20,9 @@ from keras_dcgan.metrics.distances import (
     precision_recall_density_coverage,
 )
 from keras_dcgan.metrics.features import Extractor, load_extractor
+from keras_dcgan.metrics.show import nearest_picture
 from keras_dcgan.networks import count_classes, latent_dim_of, with_labels
 from keras_dcgan.pipeline import as_generated
-from keras_dcgan.tools import draw
 from keras_dcgan.tools.terminal import progress
 
 if TYPE_CHECKING:
@@ -33,11 +34,14 @@ if TYPE_CHECKING:
     from keras_dcgan.datasets.stored import Images
 
 MEASURABLE = 32  # the smallest number of images: the measures compare two halves of them
-SHOWN = 16  # samples in nearest.png, each with NEIGHBOURS real images
+SHOWN = 16  # samples in a picture; among the nearest reals each has NEIGHBOURS of them
 NEIGHBOURS = 3
 DRAWN_AT_ONCE = 100  # batch size of the generator
-SEARCHED = 50_000  # for images on disk: how many the nearest reals are searched among
+SEARCHED = 50_000  # for images on disk: how many are searched for the nearest reals and for copies
 CHUNK = 1000  # images in memory at a time; at 256 pixels a whole data set would not fit
+# N samples of D features from the same distribution have a Fréchet distance of about D / (2 N) of its variance: 1 % for
+# 50 samples a feature. With fewer, the kernel distance, which has no such bias, comes first.
+SAMPLES_PER_FEATURE = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,28 +87,31 @@ def evaluate(
     seed: int,
     with_picture: bool = True,
     classes: "Classes | None" = None,
-) -> tuple[dict[str, Any], np.ndarray | None]:
-    """Every figure of a generator, the same figures of reals against reals, and a picture of the nearest reals.
+    extractor: Extractor | None = None,
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Every figure of a generator, the same figures of reals against reals, and pictures of samples beside reals.
 
     Args:
       generator: latents [N, Z], or with labels -> images [N, S, S, C] in [-1, 1].
-      data: what the generator was trained on; the name decides the features, labels give the shares of the classes.
+      data: what the generator was trained on; labels give the shares of the classes.
       samples: how many images to draw, how many reals to compare with, and how many other reals give the floor. At
         most half of the data.
       seed: seed of the latents and of the choice of reals.
-      with_picture: whether to search the nearest reals. This takes all images through the extractor, or `SEARCHED` of
-        them if they are on disk.
+      with_picture: whether to search for the nearest reals and for copies. This takes all images through the
+        extractor, or `SEARCHED` of them if they are on disk.
       classes: what the labels of a generator with classes mean; by default the data's. The samples have their mix.
+      extractor: makes the features; by default the one for the data's name.
 
     Returns:
-      The figures as JSON values, and uint8 [H', W', C] from `nearest_picture`, or None. With a classifier for the data
-      set they include the classes; if the generator draws these classes, also whether it draws what was asked for.
-      Raises SettingError for fewer images than `MEASURABLE`, FloatingPointError if an image that the generator draws
-      is not finite, and ValueError if it has classes that nobody names.
+      The figures as JSON values, and the pictures uint8 [H', W', C] from `nearest_picture` by name: "nearest", the
+      first samples, and "copies", those that `find_copies` suspects most. With a classifier for the data set the
+      figures include the classes; if the generator draws these classes, also whether it draws what was asked for.
+      Raises SettingError for fewer images than `MEASURABLE`, FloatingPointError if an image that the generator draws,
+      or a feature, is not finite, and ValueError if it has classes that nobody names.
     """
     if len(data) < MEASURABLE:
         raise SettingError(f"dataset={data.name}", f"holds {len(data)} images; measuring needs {MEASURABLE} or more")
-    extractor = load_extractor(data.name)
+    extractor = extractor or load_extractor(data.name)
     _, size, _, channels = generator.output_shape
     samples = min(samples, len(data) // 2)
     latents = draw_latents(samples, latent_dim_of(generator), seed)
@@ -134,38 +141,17 @@ def evaluate(
         if asked is not None and classes is not None:
             _add_classes(figures, classes, data, fakes, reals, others)
     if not with_picture:
-        return figures, None
+        return figures, {}
     candidates = np.concatenate([seen.features for seen in (reals, others, *further)])  # in the order of `order`
+    copies = find_copies(fakes.features, candidates)
+    figures["copying"] = copies.figures
     found = order[nearest(fakes.features[:SHOWN], candidates, NEIGHBOURS)]  # (SHOWN, NEIGHBOURS)
     first = generate(np.arange(samples)[:DRAWN_AT_ONCE])[:SHOWN]
-    return figures, nearest_picture(first, [read(indices) for indices in found])
-
-
-def nearest_picture(samples: np.ndarray, neighbours: list[np.ndarray]) -> np.ndarray:
-    """Lays samples uint8 [N, S, S, C] out in four columns, each with its neighbours [K, S, S, C] to its right.
-
-    Grey bars divide the columns: what follows a bar, or the edge, is a sample.
-    """
-    rows = [np.concatenate([sample[np.newaxis], near]) for sample, near in zip(samples, neighbours, strict=True)]
-    rows += [np.zeros_like(rows[0])] * (-len(rows) % 4)
-    columns = [draw.make_grid(np.concatenate(rows[i::4]), columns=len(rows[0])) for i in range(4)]
-    bar = np.full((columns[0].shape[0], draw.GAP, columns[0].shape[2]), 128, np.uint8)
-    return np.concatenate([part for column in columns for part in (column, bar)][:-1], axis=1)
-
-
-def as_text(figures: dict[str, Any]) -> str:
-    """The figures that `evaluate` returns, as a table."""
-    generated, real = figures["generated"], figures["real"]
-    lines = [
-        f"{figures['dataset']}, {figures['samples']} samples, {figures['features']} features",
-        f"{'':20}{'generated':>12}{'real':>12}",
-    ]
-    for name in generated:
-        label = "  standard error" if name == "kernel_distance_standard_error" else name.replace("_", " ")
-        lines.append(f"{label:20}{generated[name]:12.4f}{real[name]:12.4f}")
-    if "classes" in figures:
-        lines += by_class.as_lines(figures["classes"])
-    return "\n".join(lines)
+    suspects, originals = generate(copies.suspects[:SHOWN]), order[copies.originals[:SHOWN, np.newaxis]]
+    return figures, {
+        "nearest": nearest_picture(first, [read(indices) for indices in found]),
+        "copies": nearest_picture(suspects, [read(indices) for indices in originals]),
+    }
 
 
 def _draw_labels(generator: "keras.Model", classes: "Classes | None", samples: int, seed: int) -> np.ndarray | None:
@@ -227,11 +213,10 @@ def _see(
 
 
 def _distances(reals: np.ndarray, others: np.ndarray, seed: int) -> dict[str, float]:
-    """All measures between two sets of features [N, D] and [M, D]."""
-    kernel, error = kernel_distance(reals, others, seed=seed)
-    return {
-        "frechet_distance": frechet_distance(reals, others),
-        "kernel_distance": kernel,
-        "kernel_distance_standard_error": error,
-        **precision_recall_density_coverage(reals, others),
-    }
+    """All measures between two sets of features [N, D] and [M, D], the one to look at first."""
+    frechet = {"frechet_distance": frechet_distance(reals, others)}
+    distance, error = kernel_distance(reals, others, seed=seed)
+    kernel = {"kernel_distance": distance, "kernel_distance_standard_error": error}
+    few = min(len(reals), len(others)) < SAMPLES_PER_FEATURE * reals.shape[1]
+    both = kernel | frechet if few else frechet | kernel
+    return both | precision_recall_density_coverage(reals, others)

@@ -1,6 +1,7 @@
 """python -m keras_dcgan.metrics.train_features: trains the small classifiers whose features the figures are made with.
 
 python -m keras_dcgan.metrics.train_features --dataset=mnist --out=keras_dcgan/metrics/weights/mnist.npz
+python -m keras_dcgan.metrics.train_features --dataset=cifar10 --epochs=28 --precision=mixed_bfloat16 --out=...
 """
 
 import os
@@ -20,14 +21,15 @@ if TYPE_CHECKING:
     import keras
 
 FLAGS = flags.FLAGS
-TRAINING = 60_000  # images; the other 10,000 test
+TRAINING = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000}  # images; the other 10,000 test
 
 
 def define_flags() -> None:
     """The flags of this program."""
-    flags.DEFINE_enum("dataset", "mnist", ["mnist", "fashion_mnist"], "what to train on: the 60,000 training images")
+    flags.DEFINE_enum("dataset", "mnist", list(TRAINING), "what to train on: its training images")
     flags.DEFINE_integer("epochs", 9, "passes over the training images", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "seed of the weights and the order", lower_bound=0, upper_bound=2**31 - 1)
+    flags.DEFINE_enum("precision", "float32", ["float32", "mixed_bfloat16"], "Keras dtype policy")
     flags.DEFINE_string("out", None, "the .npz file to write")
 
 
@@ -35,7 +37,7 @@ def main(_: Sequence[str]) -> None:
     """Trains, writes the weights, and prints the accuracy on the test images and the file's SHA-256."""
     import_tensorflow()
     try:
-        classifier, accuracy = train(FLAGS.dataset, FLAGS.epochs, FLAGS.seed)
+        classifier, accuracy = train(FLAGS.dataset, FLAGS.epochs, FLAGS.seed, FLAGS.precision)
     except DatasetUnavailable as error:
         sys.exit(f"error: {error}")
     weights = {f"{i:02d}": array.astype(np.float16) for i, array in enumerate(classifier.get_weights())}
@@ -45,30 +47,44 @@ def main(_: Sequence[str]) -> None:
     print(f"test accuracy {accuracy:.4f}, {out.stat().st_size:,} bytes, SHA-256 {sha256(out)}")
 
 
-def train(dataset: str, epochs: int, seed: int) -> tuple["keras.Model", float]:
+def train(dataset: str, epochs: int, seed: int, precision: str = "float32") -> tuple["keras.Model", float]:
     """Trains a classifier on shifted training images; returns it and its accuracy on the test images.
 
     Raises DatasetUnavailable if no source has the data set.
     """
     import keras
+    from keras import layers
+    from keras.optimizers.schedules import CosineDecay
 
-    from keras_dcgan.metrics import features
+    from keras_dcgan.metrics import classifiers
 
     keras.utils.set_random_seed(seed)
-    images, labels = features.to_classifier_input(load_images(dataset)), load_labels(dataset)
-    classifier = features.build_classifier()
-    augmentation = [keras.layers.RandomTranslation(0.05, 0.05, fill_mode="constant")]
-    if dataset == "fashion_mnist":
-        augmentation.append(keras.layers.RandomFlip("horizontal"))
+    keras.config.set_dtype_policy(precision)
+    images, labels = classifiers.prepare(dataset, load_images(dataset)), load_labels(dataset)
+    training = TRAINING[dataset]
+    classifier = classifiers.build_classifier(dataset)
+    augmentation = [layers.RandomTranslation(0.05, 0.05, fill_mode="constant")]
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    if dataset == "cifar10":
+        batch_size, steps = 256, epochs * (training // 256)
+        augmentation = [
+            layers.RandomTranslation(0.125, 0.125, fill_mode="nearest", interpolation="nearest"),
+            layers.RandomErasing((1.0, 1.0), scale=(0.02, 0.1), fill_value=0.5, value_range=(0, 1)),
+        ]
+        rate = CosineDecay(0.0, 4 * steps // 5, warmup_target=0.3, warmup_steps=steps // 5)
+        optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=5e-3)
+        optimizer.exclude_from_weight_decay(var_names=["beta", "gamma"])
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
+    else:
+        batch_size, steps = 128, epochs * (training // 128)
+        optimizer = keras.optimizers.Adam(CosineDecay(2e-3, steps))
+    if dataset != "mnist":
+        augmentation.append(layers.RandomFlip("horizontal"))
     trained = keras.Sequential([*augmentation, keras.Model(classifier.inputs, classifier.outputs[1])])
-    steps = epochs * (TRAINING // 128)
-    trained.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    trained.fit(images[:TRAINING], labels[:TRAINING], batch_size=128, epochs=epochs, verbose=2)
-    _, accuracy = trained.evaluate(images[TRAINING:], labels[TRAINING:], batch_size=500, verbose=0)
+    trained.compile(optimizer, loss, metrics=["accuracy"])
+    one_hot = keras.utils.to_categorical(labels, 10)
+    trained.fit(images[:training], one_hot[:training], batch_size=batch_size, epochs=epochs, verbose=2)
+    _, accuracy = trained.evaluate(images[training:], one_hot[training:], batch_size=500, verbose=0)
     return classifier, accuracy
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from keras_dcgan.tools.files import BadFile, atomic_path
 
 GAP = 8  # grey pixels between two grids
+LONGEST = 10  # times as long as the other side a stretched image is at most
 FRAMES_PER_SECOND = 20
 LEAST_SHARE = 0.0005  # of a confusion figure; smaller ones would be written as 0.0
 
@@ -36,6 +37,40 @@ def make_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     return cells.reshape(rows * height, columns * width, channels)
 
 
+def stretch(images: np.ndarray, aspect: float) -> np.ndarray:
+    """Gives square images the shape of the pictures that they were made from; no side becomes shorter.
+
+    Args:
+      images: uint8 [N, S, S, C].
+      aspect: width / height; one side becomes `LONGEST` times as long as the other at most.
+
+    Returns:
+      uint8 [N, H, W, C]: W = S * aspect and H = S, or W = S and H = S / aspect, rounded; bicubic.
+    """
+    count, height, width, channels = images.shape
+    aspect = min(max(aspect, 1 / LONGEST), LONGEST)
+    rows, columns = round(height / min(aspect, 1)), round(width * max(aspect, 1))
+    if (rows, columns) == (height, width):
+        return images
+    stretched = np.empty((count, rows, columns, channels), np.uint8)
+    for image, out in zip(images, stretched, strict=True):
+        larger = cv2.resize(image.astype(np.float32), (columns, rows), interpolation=cv2.INTER_CUBIC)
+        out[:] = np.rint(np.clip(larger, 0, 255)).reshape(out.shape)
+    return stretched
+
+
+def read_aspect(text: str) -> float:
+    """Width / height from a text such as "3:2" or "1.5". Raises ValueError, saying what is right, for another one."""
+    width, colon, height = text.partition(":")
+    try:
+        aspect = float(width) / (float(height) if colon else 1)
+    except (ValueError, ZeroDivisionError):
+        aspect = math.nan
+    if not 1 / LONGEST <= aspect <= LONGEST:
+        raise ValueError(f"must be width:height, as 3:2, or a number, as 1.5, from {1 / LONGEST} to {LONGEST}")
+    return aspect
+
+
 def beside(fakes: np.ndarray, reals: np.ndarray, columns: int | None = None) -> np.ndarray:
     """Two grids of as many images, fakes left and reals right: uint8 [N, H, W, C] twice -> uint8 [H', W', C]."""
     left, right = make_grid(fakes, columns), make_grid(reals, columns)
@@ -57,6 +92,8 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
 
 def write_animation(path: str | Path, frames: Iterable[np.ndarray]) -> None:
     """Writes frames of uint8 [H, W, C] atomically as .gif (endless) or .mp4 (MPEG-4 part 2), 20 frames a second.
+
+    An .mp4 leaves an odd last row or column out.
 
     Raises BadFile for another suffix, and OSError if the file cannot be written whole.
     """

@@ -45,6 +45,11 @@ class StepCounter(keras.callbacks.Callback):
     def on_steps(self, before: int, logs: dict) -> None:
         """Called after each execution; `before` is the step count before it."""
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether training is about to stop, or has stopped, before the run was at its end."""
+        return self.model.stop_training and not self.model.finished
+
     def reached(self, before: int, every: int) -> bool:
         """Whether a multiple of `every` lies in the steps just done; never for 0."""
         return every > 0 and self.step // every > before // every
@@ -76,6 +81,7 @@ class SampleGrid(StepCounter):
       every: steps between pictures; 0: only at the end.
       columns: images in a row; by default the grid is as square as it can be.
       tensorboard: gets the fakes.
+      aspect: width / height in which both are shown; see `draw.stretch`.
     """
 
     def __init__(
@@ -86,9 +92,11 @@ class SampleGrid(StepCounter):
         every: int,
         columns: int | None = None,
         tensorboard: TensorBoard | None = None,
+        aspect: float = 1.0,
     ):
         super().__init__()
         self.folder, self.inputs, self.reals, self.every, self.columns = Path(folder), inputs, reals, every, columns
+        self.aspect = aspect
         self._tensorboard = tensorboard or TensorBoard(None)
         self._written_at = -1
 
@@ -101,7 +109,7 @@ class SampleGrid(StepCounter):
             self.write()
 
     def on_train_end(self, logs=None):
-        if not self.model.stop_training:
+        if not self.interrupted:
             self.write()
 
     def write(self) -> None:
@@ -110,8 +118,8 @@ class SampleGrid(StepCounter):
             return
         self._written_at = self.step
         self.model.refresh_averaged()
-        fakes = draw_images(self.model.averaged, self.inputs)
-        picture = draw.beside(fakes, self.reals, self.columns)
+        fakes = draw.stretch(draw_images(self.model.averaged, self.inputs), self.aspect)
+        picture = draw.beside(fakes, draw.stretch(self.reals, self.aspect), self.columns)
         for name in (f"step_{self.step:06d}.png", "latest.png"):
             draw.write_image(self.folder / name, picture)
         self._tensorboard.add_image(self.step, "samples", draw.make_grid(fakes, self.columns))

@@ -183,8 +183,11 @@ class StopTogether(StopOnSignal):
         self.restore_handlers()
 
     def on_steps(self, before, logs):
-        if self.reached(before, self.every) and (number := int(self.gather([self.received or 0]).max())):
-            self.received = number
+        if not self.reached(before, self.every):
+            return
+        finished, number = self.gather([self.model.finished, self.received or 0]).max(axis=0)
+        self.model.finished, self.received = bool(finished), int(number) or None
+        if finished or number:
             self.model.stop_training = True
 
 

@@ -66,9 +66,10 @@ class Checkpointing(StepCounter):
 
 
 class StopOnSignal(StepCounter):
-    """Ends training after the current step on SIGINT or SIGTERM; a second signal has its usual effect.
+    """Ends training after the current step on SIGINT or SIGTERM, or if the model is `finished`.
 
-    `received` is the signal's number, or None. Put it behind all other callbacks, whose end may take some time.
+    A second signal has its usual effect. `received` is the signal's number, or None. Put it behind all other callbacks,
+    whose end may take some time.
 
     Args:
       total_steps: the run's last step.
@@ -82,6 +83,10 @@ class StopOnSignal(StepCounter):
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def on_steps(self, before, logs):
+        if self.model.finished:
+            self.model.stop_training = True
 
     def _stop(self, number, frame) -> None:
         self.received = number

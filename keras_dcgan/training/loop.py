@@ -20,7 +20,7 @@ from keras_dcgan.generators import save_networks
 from keras_dcgan.networks import build_discriminator, build_generator
 from keras_dcgan.tools import draw
 from keras_dcgan.tools.files import BadFile
-from keras_dcgan.training import callbacks, distribution, guards, machine, preview, watchers
+from keras_dcgan.training import callbacks, choices, distribution, guards, machine, preview, quality, watchers
 from keras_dcgan.training.checkpoints import Checkpoints
 
 
@@ -69,6 +69,7 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
         config = machine.choose(config)
         workers.check_batch(config.batch_size)
         data = open_data(config, folder, resume, workers.chief)
+        config = choices.settle(config, data)
         run = open_run(config, folder, resume, workers, data)
         watching, stop = watch(run)
         fit(run, watching)
@@ -87,6 +88,7 @@ def open_data(config: TrainConfig, folder: Path, resume: bool = False, chief: bo
     count_steps(config, len(data))  # refuses a length that does not fit before anything is written
     if not chief:
         return data
+    config = source.with_size(config, data.report)
     if resume:
         source.check_same(data, folder / runs.DATASET_REPORT)
     logging.info("%s", source.describe(data, config))
@@ -131,7 +133,7 @@ def open_run(config: TrainConfig, folder: Path, resume: bool, workers: distribut
 
 
 def build(config: TrainConfig, workers: distribution.Workers | None = None, classes: Classes | None = None) -> DCGAN:
-    """The compiled model of a configuration that `machine.choose` gave, on the workers' devices."""
+    """The compiled model of a configuration without an "auto", on the workers' devices."""
     workers = workers or distribution.Workers()
     sizes = config.image_size, config.channels
     count = len(classes) if classes else 0
@@ -151,6 +153,7 @@ def build(config: TrainConfig, workers: distribution.Workers | None = None, clas
         r1_weight=config.r1_weight,
         r1_every=config.r1_every,
         ema_half_life=config.ema_half_life,
+        augment=config.augment,
         jit_compile=config.jit_compile == "on",
         steps_per_execution=config.steps_per_execution,
     )
@@ -178,9 +181,9 @@ def watch(run: Run) -> tuple[list[callbacks.StepCounter], guards.StopOnSignal]:
 
 
 def fit(run: Run, watching: list[callbacks.StepCounter]) -> None:
-    """Trains from the run's step to its last; at the last step already, only what comes at the end is done again."""
+    """Trains from the run's step to its last; at its end already, only what comes then is done again."""
     config, start = run.config, run.start
-    if start == run.total_steps:
+    if start == run.total_steps or quality.has_ended(run.folder, config, len(run.data), start):
         ended = keras.callbacks.CallbackList(watching, model=run.gan)
         ended.on_train_begin()
         ended.on_train_end()

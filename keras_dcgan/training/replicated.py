@@ -51,14 +51,17 @@ class ReplicatedDCGAN(DCGAN):
         batch_size = tf.shape(images)[0] * self.workers
         return self.finish_step(self.adversarial_step(images, self.draw_step_latents(batch_size), labels), batch_size)
 
-    def adversarial_step(self, images, latents, labels=None, fake_labels=None) -> dict[str, tf.Tensor]:
-        """As in `DCGAN`, on images of this worker, [B / workers, S, S, C], and the latents and labels of all, [B, ...].
+    def adversarial_step(self, images, latents, labels=None, fake_labels=None, changes=None) -> dict[str, tf.Tensor]:
+        """As in `DCGAN`, on images of this worker, [B / workers, S, S, C], and everything else of all, [B, ...].
 
-        The labels of the fakes are shuffled over the global batch, so they are those of one device.
+        The labels of the fakes and the changes of the images are drawn for the global batch, so they are those of one
+        device.
         """
         if labels is not None and fake_labels is None:
             fake_labels = self.shuffle_step_labels(labels)
-        inputs = images, latents, labels, fake_labels
+        if self.augment != "off" and changes is None:
+            changes = self.draw_step_changes(tf.shape(latents)[0])
+        inputs = images, latents, labels, fake_labels, changes
         if not self.r1_weight or self.r1_every == 1:
             return self._on_replicas(*inputs, penalise=True)
         # Replicas cannot meet inside a `tf.cond`: what they do differently from step to step is chosen out here.
@@ -75,15 +78,15 @@ class ReplicatedDCGAN(DCGAN):
     def if_penalised(self, then, otherwise):
         return then() if self._penalise else otherwise()
 
-    def _on_replicas(self, images, latents, labels, fake_labels, penalise: bool) -> dict[str, tf.Tensor]:
+    def _on_replicas(self, images, *of_all, penalise: bool) -> dict[str, tf.Tensor]:
         with tf.device("CPU"):  # or the whole batch would go to every GPU
             image_parts = tf.split(images, self.local_replicas)
-            of_all = [None if x is None else tf.split(x, self.replicas) for x in (latents, labels, fake_labels)]
+            splits = [None if x is None else tf.split(x, self.replicas) for x in of_all]
         step = super().adversarial_step
 
         def replica_step():
             replica = tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group)
-            parts = (None if x is None else x[replica] for x in of_all)
+            parts = (None if x is None else x[replica] for x in splits)
             return step(image_parts[replica % self.local_replicas], *parts)
 
         self._penalise = penalise

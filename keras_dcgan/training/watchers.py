@@ -42,12 +42,16 @@ def make(config: TrainConfig, folder: Path, data: Data) -> list[callbacks.StepCo
             extractor, data.images, config.image_size, config.channels, config.measure_samples, config.seed
         )
         quality_inputs = draw_inputs(data, config, reference.samples, config.seed + 2)
-        watching.append(SampleQuality(folder, reference, quality_inputs, config.measure_every, tensorboard))
+        quality = SampleQuality(folder, reference, quality_inputs, config.measure_every, config.patience, tensorboard)
+        watching.append(quality)
     return watching
 
 
 def make_grid_callback(config: TrainConfig, folder: Path, data: Data, tensorboard: TensorBoard) -> callbacks.SampleGrid:
-    """The sample grids: with classes a row for each, and in each column the same latent vector."""
+    """The sample grids: with classes a row for each, and in each column the same latent vector.
+
+    Pictures that were stretched to squares are shown in their own shape.
+    """
     inputs = draw_latents(config.sample_count, config.latent_dim, config.seed)
     chosen = shuffled_indices(data, config)
     columns = None
@@ -60,7 +64,8 @@ def make_grid_callback(config: TrainConfig, folder: Path, data: Data, tensorboar
     else:
         chosen = np.resize(chosen, config.sample_count)
     reals = pipeline.as_generated(data.images[chosen], config.image_size, config.channels)
-    return callbacks.SampleGrid(folder / "samples", inputs, reals, config.sample_every, columns, tensorboard)
+    aspect = data.report.get("aspect", 1.0) if config.resize_mode == "stretch" else 1.0
+    return callbacks.SampleGrid(folder / "samples", inputs, reals, config.sample_every, columns, tensorboard, aspect)
 
 
 def draw_inputs(data: Data, config: TrainConfig, count: int, seed: int) -> Inputs:

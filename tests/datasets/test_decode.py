@@ -151,8 +151,8 @@ def test_pillows_own_limit_is_left_alone():
     assert PIL.Image.MAX_IMAGE_PIXELS == 89_478_485
 
 
-def test_inspect_reports_the_stored_size_and_colour():
-    assert decode.inspect(GOOD["jpeg/rotated.jpg"]) == (64, 96, True)
+def test_inspect_reports_the_size_that_people_see_and_colour():
+    assert decode.inspect(GOOD["jpeg/rotated.jpg"]) == (96, 64, True)
     assert decode.inspect(GOOD["jpeg/grey.jpg"]) == (96, 64, False)
     assert decode.inspect(GOOD["png/grey alpha.png"]) == (96, 64, False)
 

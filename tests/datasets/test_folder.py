@@ -34,6 +34,19 @@ def test_the_report_counts_what_is_kept_and_names_what_is_skipped(mixed):
     assert scan.report(kept[1:], problems)["fingerprint"] != report["fingerprint"]
 
 
+def test_the_shape_is_the_one_that_people_see(tmp_path):
+    """A phone stores an upright picture lying on its side, and says so in its EXIF block."""
+    for name, kind in (("a.jpg", "JPEG"), ("b.png", "PNG"), ("c.tif", "TIFF")):
+        lying = zoo.picture(name, 80, 40)
+        (tmp_path / name).write_bytes(zoo.encode(lying, kind, exif=zoo.exif(6)))
+    (tmp_path / "d.jpg").write_bytes(zoo.encode(zoo.picture("d", 80, 40), "JPEG", exif=zoo.exif(3)))
+    scan = folder.scan(tmp_path)
+    assert scan.shapes.tolist() == [[40, 80]] * 3 + [[80, 40]]
+    assert scan.report(np.arange(3), {})["aspect"] == 0.5
+    assert scan.report(np.arange(4), {})["aspect"] == 0.5  # the median
+    assert scan.report(np.array([0, 3]), {})["aspect"] == 1.25
+
+
 @pytest.fixture
 def inspected(monkeypatch) -> list[str]:
     """The names of the files that are inspected."""

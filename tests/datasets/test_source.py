@@ -9,6 +9,7 @@ import pytest
 from keras_dcgan import runs
 from keras_dcgan.config import SettingError, TrainConfig
 from keras_dcgan.datasets import named, source
+from keras_dcgan.datasets.data import choose_size, with_size
 from keras_dcgan.datasets.stored import PictureLost
 from keras_dcgan.pipeline import make_dataset
 from keras_dcgan.tools.files import BadFile
@@ -113,6 +114,50 @@ def test_arrays_are_opened_and_made_square_unless_the_pipeline_does_it(tmp_path,
     np.save(tmp_path / "one.npy", colours[0])
     with pytest.raises(BadFile, match="holds one picture"):
         source.open_data(TrainConfig(dataset=str(tmp_path / "one.npy")))
+
+
+@pytest.mark.parametrize("side, size", [(20, 32), (40, 32), (41, 64), (300, 64)])
+def test_the_size_of_a_folder_is_chosen_by_its_pictures(tmp_path, side, size):
+    folder = zoo.numbered(tmp_path / "n", 5, side)
+    config = TrainConfig(dataset=str(folder), image_size=0)
+    data = source.open_data(config)
+    assert data.images.shape == (5, size, size, 3) and data.images[:].shape == data.images.shape
+    chosen, reason = choose_size(config, data.report)
+    assert chosen == size and reason.startswith(f"the pictures' median shorter side is {side} pixels")
+    assert ("image_size=128 shows more detail" in reason) == (side == 300)
+    assert with_size(config, data.report) == dataclasses.replace(config, image_size=size)
+    cached = dataclasses.replace(config, cache_dir=str(tmp_path / "cache"))
+    np.testing.assert_array_equal(source.open_data(cached).images[:], data.images[:])
+    same = dataclasses.replace(cached, image_size=size)
+    source.open_data(same)
+    assert len([path for path in (tmp_path / "cache").iterdir() if path.is_dir()]) == 1
+    assert choose_size(same, data.report) == (size, f"image_size={size}")
+
+
+@pytest.mark.parametrize("shape, size", [((20, 90, 1), 32), ((90, 40), 32), ((64, 64, 3), 64), ((16, 16, 3), 32)])
+@pytest.mark.parametrize("resize_mode", ["crop", "stretch"])
+def test_the_size_of_an_array_is_chosen_by_its_shape(tmp_path, shape, size, resize_mode):
+    np.save(tmp_path / "a.npy", np.zeros((3, *shape), np.uint8))
+    config = TrainConfig(dataset=str(tmp_path / "a.npy"), image_size=0, resize_mode=resize_mode)
+    data = source.open_data(config)
+    assert choose_size(config, data.report)[0] == size
+    assert data.report["aspect"] == round(shape[1] / shape[0], 3)
+    if resize_mode == "crop" and shape[0] != shape[1]:
+        assert data.images.shape[1:3] == (size, size)
+
+
+@pytest.mark.parametrize("name, size", [("mnist", 64), ("fashion_mnist", 64), ("cifar10", 32)])
+def test_a_named_data_set_has_its_size_and_no_shape(name, size, digits, monkeypatch):
+    monkeypatch.setattr(named, "load_images", lambda *_: digits)
+    config = TrainConfig(dataset=name, image_size=0)
+    data = source.open_data(config)
+    assert choose_size(config, data.report)[0] == size and "aspect" not in data.report
+
+
+def test_a_report_of_refused_pictures_has_no_size_yet(mixed, tmp_path):
+    with pytest.raises(SettingError, match="cannot be used"):
+        source.open_data(TrainConfig(dataset=str(mixed), image_size=0), report_folder=tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "dataset.json").read_text())["image_size"] == "auto"
 
 
 def test_a_decoded_copy_is_made_once_for_the_same_pictures_and_target(mixed, tmp_path):

@@ -140,9 +140,9 @@ def test_the_frechet_distances_show_what_quantising_costs(exported, run_dir, mni
     assert 0 < found["real"] < found["keras"] / 3  # noise is not digits
     assert abs(found["float32"] / found["keras"] - 1) < 0.01 and abs(found["int8"] / found["keras"] - 1) < 0.1
     monkeypatch.setattr(pictures.logging, "info", lambda text, *values: logged.append(text % values))
-    colour = dataclasses.replace(CONFIG, dataset="cifar10")
-    assert pictures.frechet_distances(colour, generator, files, 200) is None
-    assert "cifar10 has no classifier" in logged[-1]
+    photos = dataclasses.replace(CONFIG, dataset="/some/photos")
+    assert pictures.frechet_distances(photos, generator, files, 200) is None
+    assert "/some/photos has no classifier" in logged[-1]
 
 
 def test_a_generator_of_mixed_precision_is_loaded_as_float32(tmp_path):

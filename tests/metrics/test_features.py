@@ -1,54 +1,21 @@
 import socket
-from types import SimpleNamespace
 
-import cv2
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
-from keras_dcgan.datasets import DatasetUnavailable, load_images, load_labels
-from keras_dcgan.metrics import features, train_features
-from keras_dcgan.pipeline import as_generated
-from keras_dcgan.tools.files import BadFile, sha256
-
-
-def test_the_classifier_sees_averages_over_areas():
-    picture = np.random.default_rng(0).integers(0, 256, (1, 56, 56, 1), np.uint8)
-    prepared = features.to_classifier_input(picture)
-    expected = picture[0, :, :, 0].reshape(28, 2, 28, 2).mean(axis=(1, 3)) / 255
-    assert prepared.shape == (1, 28, 28, 1) and prepared.dtype == np.float32
-    np.testing.assert_allclose(prepared[0, :, :, 0], expected, atol=1e-6)
-    grey_as_colour = np.repeat(picture, 3, axis=-1)
-    np.testing.assert_allclose(features.to_classifier_input(grey_as_colour), prepared, atol=1e-6)
+from keras_dcgan.metrics import features
+from keras_dcgan.tools.files import BadFile
 
 
-def test_the_mnist_classifier_knows_test_digits_on_both_paths(mnist):
-    extractor = features.load_extractor("mnist")
-    labels = load_labels("mnist")[60_000:62_000]
-    direct, classes = extractor.features_and_classes(mnist[60_000:62_000])
-    assert direct.shape == (2000, features.FEATURES) and direct.dtype == np.float32
-    assert (classes == labels).mean() >= 0.985  # of the first 2,000; 0.9936 of all 10,000
-    _, enlarged = extractor.features_and_classes(as_generated(mnist[60_000:62_000], 64, 3))
-    assert (enlarged == labels).mean() >= 0.98
-
-
-def test_the_fashion_classifier_has_the_accuracy_that_its_comment_states():
-    try:
-        images, labels = load_images("fashion_mnist"), load_labels("fashion_mnist")
-    except DatasetUnavailable as error:
-        pytest.skip(str(error))
-    extractor = features.load_extractor("fashion_mnist")
-    assert extractor.name == "fashion_mnist-classifier"
-    assert (extractor.features_and_classes(images[60_000:])[1] == labels[60_000:]).mean() >= 0.90
-
-
-@pytest.mark.parametrize("load", [lambda: features.load_extractor("mnist"), features.random_extractor])
-def test_features_do_not_depend_on_the_precision_of_training(load, digits):
-    expected = load()(digits)
+@pytest.mark.parametrize("dataset", ["mnist", "photos"])
+def test_features_do_not_depend_on_the_precision_of_training(dataset, digits):
+    expected = features.load_extractor(dataset, cheap=True)(digits)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        found = load()(digits)
+        found = features.load_extractor(dataset, cheap=True)(digits)
         assert keras.config.dtype_policy().name == "mixed_bfloat16"  # restored
     finally:
         keras.config.set_dtype_policy(before)
@@ -61,7 +28,7 @@ def test_features_do_not_depend_on_the_precision_of_training(load, digits):
 )
 def test_images_of_another_dtype_or_shape_are_refused(images):
     with pytest.raises(ValueError, match="must be uint8"):
-        features.random_extractor()(images)
+        features.load_extractor("mnist")(images)
 
 
 def test_features_do_not_depend_on_how_images_are_batched(mnist):
@@ -69,49 +36,40 @@ def test_features_do_not_depend_on_how_images_are_batched(mnist):
     np.testing.assert_allclose(extractor(mnist[:300])[250:], extractor(mnist[250:300]), atol=1e-5)
 
 
-def test_shipped_weights_are_small_and_altered_ones_are_refused(monkeypatch, tmp_path):
-    for name in features.CHECKSUMS:
-        assert (features.WEIGHTS / f"{name}.npz").stat().st_size < 1_000_000
-        features.load_classifier(name)
-    data = (features.WEIGHTS / "mnist.npz").read_bytes()
-    (tmp_path / "mnist.npz").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    monkeypatch.setattr(features, "WEIGHTS", tmp_path)
-    with pytest.raises(BadFile, match="missing or altered"):
-        features.load_classifier("mnist")
-
-
-def test_the_fallback_is_named_as_one_and_separates_noise_from_pictures():
-    extractor = features.random_extractor()
-    assert "fallback" in extractor.name
-    generator = np.random.default_rng(0)
-    noise = generator.integers(0, 256, (64, 32, 32, 3), np.uint8)
-    smooth = np.stack([cv2.GaussianBlur(picture, (0, 0), 4) for picture in noise])
-    a, b, c = extractor(noise[:32]), extractor(noise[32:]), extractor(smooth[:32])
-    assert a.shape == (32, 256)
-    assert np.linalg.norm(a.mean(0) - c.mean(0)) > 3 * np.linalg.norm(a.mean(0) - b.mean(0))
-    np.testing.assert_array_equal(features.random_extractor()(noise[:2]), extractor(noise[:2]))
-
-
-def test_inception_is_given_299_pixels_from_minus_one_to_one(monkeypatch):
+def test_inception_is_given_averages_at_299_pixels_from_minus_one_to_one(monkeypatch):
     def pooled(include_top, pooling, weights):  # in place of the network, whose weights are a download
         assert (include_top, pooling, weights) == (False, "avg", "imagenet")
         images = keras.layers.Input((299, 299, 3))
-        return keras.Model(images, keras.layers.GlobalAveragePooling2D()(images))
+        return keras.Model(images, keras.layers.GlobalMaxPooling2D()(images))
 
     monkeypatch.setattr(features.keras.applications, "InceptionV3", pooled)
-    extractor = features.load_extractor("cifar10")
+    extractor = features.load_extractor("photos")
     assert extractor.name == "inception-v3"
     images = np.stack([np.full((32, 32, 1), level, np.uint8) for level in (0, 255)])
     np.testing.assert_allclose(extractor(images), [[-1] * 3, [1] * 3], atol=1e-5)
+    stripes = np.zeros((1, 598, 598, 3), np.uint8)
+    stripes[:, :, 1::4] = stripes[:, :, 2::4] = 255  # a pixel of 299 lies on a white and a black one
+    assert extractor(stripes).max() < 0.6  # 1 without anti-aliasing
 
 
-def test_without_inceptions_weights_there_is_a_warning_and_a_named_fallback(monkeypatch, caplog):
+def test_without_inceptions_weights_there_is_a_warning_and_a_named_network_in_its_place(monkeypatch, caplog, digits):
     def unreachable(**_):
         raise OSError("no such host")
 
     monkeypatch.setattr(features.keras.applications, "InceptionV3", unreachable)
-    assert "fallback" in features.load_extractor("cifar10").name
-    assert "cannot be downloaded" in caplog.text
+    extractor = features.load_extractor("photos")
+    assert extractor.name == "cifar10-classifier"
+    assert "cannot be downloaded (no such host)" in caplog.text and "CIFAR-10's classifier" in caplog.text
+    found, classes = extractor.features_and_classes(digits)
+    assert found.shape == (40, 192) and classes is None  # photos are no aeroplanes
+    expected, named = features.load_extractor("cifar10").features_and_classes(digits)
+    np.testing.assert_array_equal(found, expected)
+    assert named.shape == (40,)
+
+
+def test_while_training_inception_is_not_even_looked_for(monkeypatch, caplog):
+    monkeypatch.setattr(features.keras.applications, "InceptionV3", lambda **_: pytest.fail("slow"))
+    assert features.load_extractor("photos", cheap=True).name == "cifar10-classifier" and not caplog.text
 
 
 @pytest.fixture
@@ -134,44 +92,86 @@ def test_inceptions_download_has_a_timeout_of_its_own(monkeypatch, socket_timeou
     assert seen == [features.DOWNLOAD_SECONDS] and socket.getdefaulttimeout() == 77
 
 
+def save(folder, *parts, name="own.keras"):
+    """A network of these layers, the first one with its input."""
+    keras.Sequential(parts).save(folder / name)
+    return folder / name
+
+
+def test_a_network_of_the_users_gets_images_in_0_to_255_at_its_own_size(tmp_path):
+    image = np.arange(16 * 16, dtype=np.uint8).reshape(1, 16, 16, 1)
+    extractor = features.load_extractor("mnist", file=save(tmp_path, layers.Input((16, 16, 1)), layers.Identity()))
+    assert extractor.name == "own.keras" and not extractor.is_classifier
+    found = extractor(image)
+    assert found.shape == (1, 256) and found.dtype == np.float32
+    np.testing.assert_allclose(found[0], np.arange(256), atol=1e-4)
+    colour = extractor(np.concatenate([image, 0 * image, 0 * image], axis=-1))
+    np.testing.assert_allclose(colour[0], 0.299 * np.arange(256), atol=0.1)  # luma
+    stripes = np.tile(np.array([[0], [255]], np.uint8), (1, 32, 32, 1))
+    np.testing.assert_allclose(extractor(stripes), 127.5, atol=20)  # averaged; not 0 or 255
+
+
+def test_a_network_of_the_users_that_takes_any_size_gets_64_pixels_and_colour(tmp_path):
+    own = save(tmp_path, layers.Input((None, None, 3)), layers.Rescaling(1 / 255), layers.GlobalAveragePooling2D())
+    network = keras.models.load_model(own)
+    grey = np.random.default_rng(0).integers(0, 256, (300, 28, 28, 1), np.uint8)
+    found = features.load_extractor("/some/faces", file=str(own))(grey)
+    np.testing.assert_allclose(found, np.repeat(grey.mean(axis=(1, 2)), 3, axis=-1) / 255, atol=0.02)
+    resized = keras.ops.image.resize(np.repeat(grey, 3, axis=-1).astype(np.float32), (64, 64))
+    np.testing.assert_allclose(found, network.predict(resized, verbose=0), atol=1e-4)
+
+
+def test_a_network_of_the_users_in_bfloat16_gives_float32(tmp_path):
+    own = save(tmp_path, layers.Input((8, 8, 1), dtype="bfloat16"), layers.Conv2D(2, 8, dtype="mixed_bfloat16"))
+    found = features.load_extractor("mnist", file=own)(np.full((3, 8, 8, 1), 200, np.uint8))
+    assert found.shape == (3, 2) and found.dtype == np.float32
+
+
+class Unknown(layers.Layer):
+    """A layer that only the user's own program knows."""
+
+    __module__ = "nowhere"
+
+    def call(self, x):
+        return x
+
+
 @pytest.mark.parametrize(
-    "flags, message",
+    "parts, message",
     [
-        (["--seed=5000000000", "--out=x.npz"], "--seed=5000000000"),
-        ([], "--out=: give a file that ends in .npz"),
-        (["--out={folder}"], "--out={folder}: give a file that ends in .npz"),
-        (["--out={folder}/file/x.npz"], "--out={folder}/file/x.npz: {folder}/file: "),
+        ([layers.Input((100,)), layers.Dense(3)], r"has the shapes \(None, 100\) -> \(None, 3\); must be a Keras net"),
+        ([layers.Input((16, 16, 4)), layers.Flatten()], r"has the shapes \(None, 16, 16, 4\)"),
+        ([layers.Input((65, 65, 1)), layers.Identity()], "gives 4,225 features an image, 4,096 at most are"),
+        ([layers.Input((8, 8, 1)), layers.Lambda(lambda x: x)], "cannot be loaded: .*Lambda"),
+        ([layers.Input((8, 8, 1)), Unknown()], "cannot be loaded: .*Unknown"),
     ],
-)
-def test_training_a_classifier_refuses_wrong_flags_in_one_line(command, tmp_path, flags, message):
-    (tmp_path / "file").touch()
-    done = command("keras_dcgan.metrics.train_features", *(flag.format(folder=tmp_path) for flag in flags))
-    assert done.returncode == 2
-    assert message.format(folder=tmp_path) in done.stderr and len(done.stderr.splitlines()) == 1
+)  # fmt: skip
+def test_another_network_is_refused_in_one_line_that_says_why(tmp_path, parts, message):
+    with pytest.raises(BadFile, match=message) as caught:
+        features.load_extractor("mnist", file=save(tmp_path, *parts))
+    assert str(caught.value).startswith(f"{tmp_path}/own.keras: ") and "\n" not in str(caught.value)
 
 
-def test_training_a_classifier_makes_the_folder_first(tmp_path):
-    train_features.make_folder(f"{tmp_path}/new/x.npz")
-    assert (tmp_path / "new").is_dir()
+def test_networks_of_two_outputs_or_inputs_are_refused(tmp_path):
+    one, other = layers.Input((8, 8, 1)), layers.Input((8, 8, 1))
+    for network in (keras.Model(one, [one + 1, one + 2]), keras.Model([one, other], one + other)):
+        network.save(tmp_path / "own.keras")
+        with pytest.raises(BadFile, match=r"has the shapes .*; must be a Keras network"):
+            features.load_extractor("mnist", file=tmp_path / "own.keras")
 
 
-def test_training_a_classifier_without_its_data_set_is_one_line(monkeypatch):
-    def unavailable(*_):
-        raise DatasetUnavailable("get online")
+def test_files_that_hold_no_network_are_refused(tmp_path):
+    with pytest.raises(BadFile, match=r"own\.keras: no such file; must be a Keras network"):
+        features.load_extractor("mnist", file=tmp_path / "own.keras")
+    (tmp_path / "own.keras").write_bytes(b"PK no")
+    with pytest.raises(BadFile, match=r"own\.keras: must be a Keras network"):
+        features.load_extractor("mnist", file=tmp_path / "own.keras")
+    old = save(tmp_path, layers.Input((8, 8, 1)), layers.Flatten(), name="own.h5")  # safe mode does not protect it
+    with pytest.raises(BadFile, match=r"own\.h5: must be a Keras network in a \.keras file"):
+        features.load_extractor("mnist", file=old)
 
-    monkeypatch.setattr(train_features, "load_images", unavailable)
-    monkeypatch.setattr(train_features, "FLAGS", SimpleNamespace(dataset="mnist", out="x.npz", epochs=1, seed=0))
-    with pytest.raises(SystemExit, match="error: get online"):
-        train_features.main([])
 
-
-def test_a_trained_classifier_is_written_as_the_shipped_ones_are(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(train_features, "train", lambda *_: (features.load_classifier("mnist"), 0.5))
-    flags = SimpleNamespace(dataset="mnist", out=f"{tmp_path}/x.npz", epochs=1, seed=0)
-    monkeypatch.setattr(train_features, "FLAGS", flags)
-    train_features.main([])
-    assert f"SHA-256 {sha256(tmp_path / 'x.npz')}" in capsys.readouterr().out
-    with np.load(tmp_path / "x.npz") as written, np.load(features.WEIGHTS / "mnist.npz") as shipped:
-        assert written.files == shipped.files
-        for name in shipped.files:
-            np.testing.assert_array_equal(written[name], shipped[name], strict=True)
+def test_features_that_are_not_finite_are_a_fault_of_the_network(tmp_path, digits):
+    own = save(tmp_path, layers.Input((8, 8, 1)), layers.Rescaling(float("nan")))
+    with pytest.raises(FloatingPointError, match=r"own\.keras: gives features that are not finite"):
+        features.load_extractor("mnist", file=own)(digits)

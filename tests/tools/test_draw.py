@@ -27,6 +27,46 @@ def test_an_empty_grid_is_refused():
         draw.make_grid(np.zeros((0, 4, 4, 1), np.uint8))
 
 
+def ellipse(width: int, height: int) -> np.ndarray:
+    """A white ellipse on black that leaves a quarter of each side free: uint8 [H, W, 1]."""
+    y, x = (np.mgrid[:height, :width] + 0.5) / np.array([height, width])[:, None, None]
+    return (255 * (((x - 0.5) ** 2 + (y - 0.5) ** 2) < 0.25**2)).astype(np.uint8)[..., np.newaxis]
+
+
+def blob_shape(image: np.ndarray) -> float:
+    """Width / height of what is bright in an image [H, W, C], by its spread along each axis."""
+    y, x = np.nonzero(image[..., 0] > 127)
+    return float(x.std() / y.std())
+
+
+@pytest.mark.parametrize("aspect, shape", [(1.5, (64, 96)), (2 / 3, (96, 64)), (1, (64, 64)), (1.33, (64, 85))])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_stretched_images_have_the_pictures_shape_and_no_side_becomes_shorter(aspect, shape, channels):
+    squares = np.repeat(ellipse(64, 64), channels, axis=-1)[np.newaxis].repeat(3, axis=0)
+    stretched = draw.stretch(squares, aspect)
+    assert stretched.shape == (3, *shape, channels) and stretched.dtype == np.uint8
+    assert blob_shape(stretched[1]) == pytest.approx(aspect, rel=0.03)
+    assert stretched.min() == 0 and stretched.max() == 255  # bicubic overshoots, and must not wrap around
+    assert draw.make_grid(stretched, 2).shape == (2 * shape[0], 2 * shape[1], channels)
+
+
+def test_a_stretched_image_has_limits():
+    square = np.zeros((1, 16, 16, 1), np.uint8)
+    assert draw.stretch(square, 1000.0).shape == (1, 16, 160, 1)
+    assert draw.stretch(square, 0.0).shape == (1, 160, 16, 1)
+
+
+@pytest.mark.parametrize("text, aspect", [("3:2", 1.5), ("2:3", 2 / 3), ("1.5", 1.5), ("1", 1), ("4:3.2", 1.25)])
+def test_a_shape_is_two_numbers_or_one(text, aspect):
+    assert draw.read_aspect(text) == pytest.approx(aspect)
+
+
+@pytest.mark.parametrize("text", ["", "wide", "3:", ":2", "3:0", "0", "-1", "11", "0.05", "nan", "inf", "1:2:3", "3x2"])
+def test_what_is_no_shape_is_refused(text):
+    with pytest.raises(ValueError, match=r"must be width:height, as 3:2, or a number, as 1\.5, from 0\.1 to 10"):
+        draw.read_aspect(text)
+
+
 def test_beside_puts_fakes_left_and_reals_right():
     picture = draw.beside(np.full((4, 3, 5, 1), 10, np.uint8), np.full((4, 3, 5, 1), 20, np.uint8))
     assert picture.shape == (6, 10 + draw.GAP + 10, 1)

@@ -37,7 +37,7 @@ def main(mode: str, folder: Path) -> None:
     options = {
         "width": 2, "image_size": 16, "latent_dim": 10, "batch_size": 64, "steps": STEPS, "r1_every": 2,
         "log_every": 1, "sample_count": 4, "sample_every": 5, "checkpoint_every": 4, "measure_every": 0,
-        "precision": "float32", "deterministic": True, "distribute": mode,
+        "precision": "float32", "deterministic": True, "distribute": mode, "augment": "color,translation,cutout",
     }  # fmt: skip
     index = cluster.member().index if mode == "multiworker" else 0
     for name, optimizer in {"adam": adam, "sgd": lambda *_, **__: keras.optimizers.SGD(1e-3)}.items():

@@ -19,7 +19,7 @@ LIMIT = 600  # seconds for a run that nothing happens to
 FLAGS = [
     "--preset=quick", "--width=2", "--image_size=16", "--batch_size=4", "--sample_count=4", "--steps=600",
     "--checkpoint_every=20", "--sample_every=50", "--measure_every=100", "--measure_samples=50", "--log_every=7",
-    "--precision=float32", "--deterministic",
+    "--precision=float32", "--deterministic", "--augment=color,translation",
 ]  # fmt: skip
 
 

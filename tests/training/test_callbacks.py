@@ -38,6 +38,11 @@ def test_sample_grids_are_written_every_so_many_steps_and_at_the_end(tmp_path, s
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "latest.png")), last)
 
 
+def test_sample_grids_show_the_pictures_in_their_shape(tmp_path):
+    fit([sample_grid(tmp_path, every=0, aspect=1.5)])
+    assert cv2.imread(str(tmp_path / "latest.png")).shape == (2 * 16, 2 * 24 + 8 + 2 * 24, 3)
+
+
 def test_steps_are_counted_over_epochs(tmp_path):
     watcher = callbacks.StepCounter()
     fit([watcher], steps=6, epochs=3, steps_per_execution=3)

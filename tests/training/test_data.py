@@ -219,12 +219,12 @@ def test_mirroring_flips_about_half_by_seed_and_step():
 
 
 def test_evaluate_measures_a_generator_against_a_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "load_extractor", lambda *_: features.random_extractor())
+    monkeypatch.setattr(report, "load_extractor", lambda name: features.load_extractor(name, cheap=True))
     monkeypatch.setattr(report, "SEARCHED", 50)
     config = TrainConfig(dataset=str(zoo.numbered(tmp_path / "n", 60)), image_size=16)
-    figures, picture = report.evaluate(build_generator(2, 16, 3), source.open_data(config), 20, seed=0)
+    figures, pictures = report.evaluate(build_generator(2, 16, 3), source.open_data(config), 20, seed=0)
     assert figures["samples"] == 20 and "classes" not in figures
-    assert picture.ndim == 3
+    assert [picture.ndim for picture in pictures.values()] == [3, 3]
 
 
 def test_the_commands_with_a_mixed_folder(command, mixed, tmp_path):

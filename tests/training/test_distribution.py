@@ -237,16 +237,30 @@ def test_slurms_variables_become_addresses_also_without_gpus(monkeypatch):
 
 
 def test_all_workers_stop_at_the_step_at_which_one_of_them_gets_a_signal():
-    others: list[list[int]] = []  # what the other worker has received, check by check
-    model = SimpleNamespace(steps_done=SimpleNamespace(numpy=lambda: 0), stop_training=False)
+    others: list[list[int]] = []  # whether the other worker has finished, and its signal, check by check
+    model = SimpleNamespace(steps_done=SimpleNamespace(numpy=lambda: 0), stop_training=False, finished=False)
     stop = distribution.StopTogether(100, lambda own: np.array([own, others.pop(0)]), every=10)
     stop.set_model(model)
     stop.on_train_begin()
     try:
-        others += [[0], [signal.SIGTERM]]
+        others += [[0, 0], [0, signal.SIGTERM]]
         for batch in range(20):
             assert not model.stop_training
             stop.on_train_batch_end(batch)
         assert model.stop_training and stop.received == signal.SIGTERM and not others
+    finally:
+        stop.on_train_end()
+
+
+def test_all_workers_stop_at_the_step_at_which_the_chief_has_finished():
+    model = SimpleNamespace(steps_done=SimpleNamespace(numpy=lambda: 0), stop_training=False, finished=False)
+    stop = distribution.StopTogether(100, lambda own: np.array([own, [1, 0]]), every=10)
+    stop.set_model(model)
+    stop.on_train_begin()
+    try:
+        for batch in range(10):
+            assert not model.stop_training
+            stop.on_train_batch_end(batch)
+        assert model.stop_training and model.finished and stop.received is None
     finally:
         stop.on_train_end()

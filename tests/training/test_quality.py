@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import logging as standard_logging
 
 import cv2
@@ -7,14 +8,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_dcgan.config import from_preset
+from keras_dcgan.datasets import named
 from keras_dcgan.gan import DCGAN
 from keras_dcgan.generators import draw_latents, load_generator
 from keras_dcgan.metrics.features import load_extractor
 from keras_dcgan.metrics.report import make_reference
 from keras_dcgan.networks import build_discriminator, build_generator
 from keras_dcgan.pipeline import as_generated
-from keras_dcgan.runs import BEST_GENERATOR
-from keras_dcgan.training import guards, quality
+from keras_dcgan.runs import BEST_GENERATOR, GENERATOR
+from keras_dcgan.training import guards, loop, quality
 
 
 def make() -> DCGAN:
@@ -34,15 +37,58 @@ def test_quality_is_measured_kept_and_drawn(tmp_path, digits, caplog):
         )  # fmt: skip
     rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
     assert [row["step"] for row in rows] == ["4", "8", "10"]
-    assert set(rows[0]) == {"step", "frechet_distance", "precision", "recall", "density", "coverage"}
+    assert list(rows[0]) == ["step", *quality.COLUMNS]
     assert cv2.imread(str(tmp_path / "metrics.png")).std() > 5
     assert "real against real" in caplog.text and "mnist-classifier" in caplog.text
-    distances = [float(row["frechet_distance"]) for row in rows]
+    distances = [float(row["kernel_distance"]) for row in rows]  # of 20 reals, so not the Fréchet distance
+    best_step = rows[np.argmin(distances)]["step"]
+    assert f"is that of step {best_step}:" in caplog.text or "The last generator is the best" in caplog.text
     best = load_generator(tmp_path / BEST_GENERATOR)
     if distances[-1] == min(distances):
         np.testing.assert_array_equal(best(np.ones((1, 5))), gan.averaged(np.ones((1, 5))))
     else:
         assert np.any(np.asarray(best(np.ones((1, 5)))) != np.asarray(gan.averaged(np.ones((1, 5)))))
+
+
+@pytest.mark.parametrize(
+    "values, patience, ended",
+    [
+        ([3, 2, 1], 1, False),
+        ([3, 2, 2], 1, True),  # as good is not better
+        ([3, 1, 2], 2, False),
+        ([3, 1, 2, 1.5], 2, True),
+        ([3, 1, 2, 0.5], 2, False),
+        ([3, 4, 5, 6], 0, False),
+        ([], 1, False),
+    ],
+)
+def test_a_run_is_exhausted_after_so_many_measurements_without_a_new_best(values, patience, ended):
+    rows = [{"step": float(step), "kernel_distance": value} for step, value in enumerate(values)]
+    assert quality.is_exhausted(rows, "kernel_distance", patience) == ended
+
+
+def test_with_patience_a_run_ends_early_as_at_its_end_and_stays_ended(tmp_path, monkeypatch, caplog):
+    pictures = np.random.default_rng(0).integers(0, 256, (80, 28, 28, 1), np.uint8)
+    monkeypatch.setattr(named, "load_images", lambda *_: pictures)
+    distances = iter([5.0, 1.0, 2.0, 3.0, 4.0])
+    monkeypatch.setattr(quality, "kernel_distance", lambda *_: (next(distances), 0.1))
+    config = from_preset("quick", {
+        "width": 2, "image_size": 16, "batch_size": 4, "steps": 100, "labels": "off", "sample_every": 0,
+        "measure_every": 5, "measure_samples": 32, "patience": 2, "checkpoint_every": 0, "precision": "float32",
+    })  # fmt: skip
+    with caplog.at_level(standard_logging.INFO, logger="absl"):
+        outcome = loop.train(config, tmp_path)
+    assert outcome.step == 20 and outcome.stopped_by is None
+    assert "Ended early: the last 2 measurements found no smaller kernel distance" in caplog.text
+    assert "The best generator by its kernel distance is that of step 10" in caplog.text
+    assert (tmp_path / "samples" / "step_000020.png").exists() and (tmp_path / GENERATOR).exists()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.csv")}
+    (tmp_path / "samples" / "latest.png").unlink()  # as if it had been killed while it wrote the last files
+    again = loop.train(config, tmp_path, resume=True)
+    assert again.step == 20 and (tmp_path / "samples" / "latest.png").exists()
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*.csv")}
+    longer = loop.train(dataclasses.replace(config, patience=3), tmp_path, resume=True)
+    assert longer.step == 25
 
 
 @pytest.mark.parametrize("constant, raised", [(True, True), (False, False)])

@@ -1,5 +1,6 @@
 """Killing, stopping and resuming the command, as processes."""
 
+import dataclasses
 import signal
 import subprocess
 import sys
@@ -64,6 +65,16 @@ def test_a_resumed_run_keeps_its_own_settings(tmp_path):
     assert runs.check_resume(tmp_path, "auto", {}) == config
     assert runs.check_resume(tmp_path, "quick", {"width": 2, "steps": 20}) == config
     assert runs.check_resume(tmp_path, "auto", {"sample_every": 7}).sample_every == 7
+
+
+def test_an_auto_was_decided_when_the_run_began(tmp_path):
+    config = dataclasses.replace(begun(tmp_path), image_size=64, precision="float32", labels="on", augment="off")
+    runs.resume(tmp_path, config)
+    given = {"image_size": 0, "width": 0, "labels": "auto", "precision": "auto", "augment": "auto"}
+    assert runs.check_resume(tmp_path, "auto", given) == config
+    assert runs.check_resume(tmp_path, "auto", {"cache_dir": "auto"}).cache_dir == "auto"  # a folder of this name
+    with pytest.raises(SettingError, match=r"^image_size=32: this run has 64; another value would change"):
+        runs.check_resume(tmp_path, "auto", {"image_size": 32})
 
 
 @pytest.mark.parametrize(

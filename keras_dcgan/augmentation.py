@@ -1,0 +1,73 @@
+"""What the discriminator sees of a picture, changed at random: with few pictures it cannot learn them by heart.
+
+Differentiable augmentation (DiffAugment: Zhao et al. 2020): reals and fakes are changed alike, and the gradient goes
+through the change into the generator, which so learns to draw pictures that were never changed.
+"""
+
+import tensorflow as tf
+
+DRAWS = 7  # random numbers for each image
+LARGEST_SHIFT = 1 / 8  # of the side
+HOLE = 1 / 2  # of the side
+
+
+def augment(images: tf.Tensor, draws: tf.Tensor, policy: str) -> tf.Tensor:
+    """Changes every image in its own way: float32 [N, S, S, C] in [-1, 1] -> the same shape, sometimes out of range.
+
+    Args:
+      images: float32 [N, S, S, C].
+      draws: float32 [N, DRAWS] in [0, 1), the same draws give the same change; see `draw`.
+      policy: one of `config.AUGMENTATIONS`, named as in the paper: "color" changes brightness, saturation and contrast,
+        "translation" shifts by up to an eighth of the side, "cutout" makes a square of half the side grey.
+    """
+    brightness, saturation, contrast, *place = (draws[:, i] for i in range(DRAWS))
+    x = images
+    if "color" in policy:
+        x = change_color(x, brightness - 0.5, 2 * saturation, contrast + 0.5)
+    if "translation" in policy:
+        reach = int(images.shape[1] * LARGEST_SHIFT + 0.5)
+        x = translate(x, *(tf.cast(tf.floor(u * (2 * reach + 1)), tf.int32) - reach for u in place[:2]))
+    if "cutout" in policy:
+        x = cut_out(x, *place[2:])
+    return x
+
+
+def draw(shape: tuple, seed: tf.Tensor) -> tf.Tensor:
+    """Uniform float32 in [0, 1) of a shape, a function of the seed int64 [2] alone."""
+    # Of TensorFlow's random numbers only the integers are the same with and without XLA.
+    integers = tf.random.stateless_uniform(shape, seed, None, None, tf.int32, alg="philox")
+    return tf.cast(tf.bitwise.right_shift(tf.bitcast(integers, tf.uint32), 8), tf.float32) / 2**24
+
+
+def change_color(images: tf.Tensor, brightness: tf.Tensor, saturation: tf.Tensor, contrast: tf.Tensor) -> tf.Tensor:
+    """Adds `brightness`, then scales the distance to each pixel's grey by `saturation`, then to the mean by `contrast`.
+
+    All three are float32 [N].
+    """
+    brightness, saturation, contrast = (value[:, None, None, None] for value in (brightness, saturation, contrast))
+    grey = tf.reduce_mean(images, axis=3, keepdims=True)  # (N, S, S, 1)
+    mean = tf.reduce_mean(grey, axis=[1, 2], keepdims=True)
+    rest = contrast * (1 - saturation) * grey + (1 - contrast) * mean + brightness
+    return contrast * saturation * images + rest
+
+
+def translate(images: tf.Tensor, down: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+    """Shifts each image by whole pixels, int32 [N]; what comes into view repeats the image's border."""
+    _, height, width, channels = images.shape
+    rows = tf.clip_by_value(tf.range(height) - down[:, None], 0, height - 1)  # (N, H)
+    columns = tf.clip_by_value(tf.range(width) - right[:, None], 0, width - 1)  # (N, W)
+    of_image = height * tf.range(tf.shape(images)[0])[:, None, None]
+    pixels = width * (of_image + rows[:, :, None]) + columns[:, None, :]  # (N, H, W), among all pixels of the batch
+    return tf.gather(tf.reshape(images, [-1, channels]), pixels)
+
+
+def cut_out(images: tf.Tensor, down: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+    """Makes a square of each image grey (0), `HOLE` of the side wide; its centre is at `down` and `right` in [0, 1)."""
+    side = images.shape[1]
+    pixels = tf.range(side, dtype=tf.float32)
+
+    def outside(centre):
+        return tf.abs(pixels - tf.floor(centre[:, None] * side)) >= side * HOLE / 2  # (N, S)
+
+    keep = outside(down)[:, :, None, None] | outside(right)[:, None, :, None]
+    return tf.where(keep, images, 0.0)
