@@ -16,11 +16,13 @@ class Seen(NamedTuple):
       features: float32 [N, D].
       classes: int [N], what a classifier takes them for; None if the extractor is not a classifier.
       labels: int [N], what they show, or what a generator was asked for; None if nobody knows.
+      thumbnails: float32 [N, D'], as `copying.thumbnails` makes them; none if nobody looks for copies.
     """
 
     features: np.ndarray
     classes: np.ndarray | None
     labels: np.ndarray | None = None
+    thumbnails: np.ndarray = np.zeros((0, 0), np.float32)
 
 
 def describe_shares(labels: np.ndarray, fakes: np.ndarray, reals: np.ndarray) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from keras_dcgan.config import SettingError
 from keras_dcgan.generators import draw_images, draw_latents
 from keras_dcgan.metrics import by_class
 from keras_dcgan.metrics.by_class import Seen
-from keras_dcgan.metrics.copying import find_copies
+from keras_dcgan.metrics.copying import find_copies, thumbnails
 from keras_dcgan.metrics.distances import (
     frechet_distance,
     kernel_distance,
@@ -142,14 +142,14 @@ def evaluate(
             _add_classes(figures, classes, data, fakes, reals, others)
     if not with_picture:
         return figures, {}
-    candidates = np.concatenate([seen.features for seen in (reals, others, *further)])  # in the order of `order`
-    copies = find_copies(fakes.features, candidates)
+    candidates = (reals, others, *further)  # in the order of `order`
+    copies = find_copies(fakes.thumbnails, np.concatenate([seen.thumbnails for seen in candidates]))
     figures["copying"] = copies.figures
-    found = order[nearest(fakes.features[:SHOWN], candidates, NEIGHBOURS)]  # (SHOWN, NEIGHBOURS)
+    found = nearest(fakes.features[:SHOWN], np.concatenate([seen.features for seen in candidates]), NEIGHBOURS)
     first = generate(np.arange(samples)[:DRAWN_AT_ONCE])[:SHOWN]
     suspects, originals = generate(copies.suspects[:SHOWN]), order[copies.originals[:SHOWN, np.newaxis]]
     return figures, {
-        "nearest": nearest_picture(first, [read(indices) for indices in found]),
+        "nearest": nearest_picture(first, [read(indices) for indices in order[found]]),
         "copies": nearest_picture(suspects, [read(indices) for indices in originals]),
     }
 
@@ -198,10 +198,12 @@ def _see(
       indices: int [N], which images.
       labels: int [M], of all images, or None.
     """
-    features, classes = [], []
+    features, classes, small = [], [], []
     for start in range(0, len(indices), CHUNK):
-        part_features, part_classes = extractor.features_and_classes(make(indices[start : start + CHUNK]))
+        images = make(indices[start : start + CHUNK])
+        part_features, part_classes = extractor.features_and_classes(images)
         features.append(part_features)
+        small.append(thumbnails(images))
         if part_classes is not None:
             classes.append(part_classes)
         bar.update(len(part_features))
@@ -209,6 +211,7 @@ def _see(
         np.concatenate(features),
         np.concatenate(classes) if classes else None,
         None if labels is None else labels[indices],
+        np.concatenate(small),
     )
 
 

@@ -55,9 +55,9 @@ def test_large_pictures_could_show_more(caplog):
 @pytest.mark.parametrize(
     "labels, steps, epochs, images, augment",
     [
-        ("on", 100, 1, 160, "color,translation"), ("on", 100, 1, 161, "off"),
-        ("on", 0, 40, 64, "color,translation"), ("on", 0, 39, 64, "off"),
-        ("off", 100, 1, 160, "off"),
+        ("on", 100, 1, 320, "color,translation"), ("on", 100, 1, 321, "off"),
+        ("on", 0, 20, 64, "color,translation"), ("on", 0, 19, 64, "off"),
+        ("off", 100, 1, 320, "off"),
     ],
 )  # fmt: skip
 def test_pictures_that_are_shown_often_with_their_classes_are_augmented(labels, steps, epochs, images, augment, caplog):
