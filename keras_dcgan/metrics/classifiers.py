@@ -18,7 +18,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 CHECKSUMS = {  # SHA-256 of the shipped weights
     "mnist": "8123924e6dcb662a3992b7455ad1795beda56dd8a1065a0f57eeceaf5eac68aa",  # test accuracy 0.9936
     "fashion_mnist": "a5181dbac3b8ff53e0e5728906291f0d2a5c0229c02c3b6db0e6fd42a1c9fdb2",  # 0.9072
-    "cifar10": "619d6fde26e2ad25f4d7a9b383bb135038c717fdb96f81e70de499133a5991f3",  # 0.9116
+    "cifar10": "ecf2b7f143856deaf1762b1d340b0fc6fe2eb69736f50f9c0b4b787ff6279a26",  # 0.9278
 }
 
 

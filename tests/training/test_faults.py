@@ -73,7 +73,7 @@ def test_names_with_spaces_and_signs(command, tmp_path):
     "change, message",
     [
         (lambda about: about["config"].update(speed=9), "unknown setting(s) speed"),
-        (lambda about: about["config"].update(width=10**9), "width=1000000000: must be from 1"),
+        (lambda about: about["config"].update(width=10**9), "width=1000000000: must be auto or from 1 to 1024"),
         (lambda about: about["config"].pop("width") and about.pop("config"), "not a run's configuration"),
     ],
 )
