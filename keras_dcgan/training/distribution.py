@@ -186,8 +186,9 @@ class StopTogether(StopOnSignal):
         if not self.reached(before, self.every):
             return
         finished, number = self.gather([self.model.finished, self.received or 0]).max(axis=0)
-        self.model.finished, self.received = bool(finished), int(number) or None
         if finished or number:
+            self.model.finished = bool(finished)
+            self.received = int(number) or None  # only now: a signal may have come while the workers met
             self.model.stop_training = True
 
 

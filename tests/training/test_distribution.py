@@ -252,6 +252,23 @@ def test_all_workers_stop_at_the_step_at_which_one_of_them_gets_a_signal():
         stop.on_train_end()
 
 
+def test_a_signal_that_comes_while_the_workers_meet_is_not_lost():
+    model = SimpleNamespace(steps_done=SimpleNamespace(numpy=lambda: 0), stop_training=False, finished=False)
+
+    def meet(own: list[int]) -> np.ndarray:
+        if not stop.received:
+            stop._stop(signal.SIGTERM, None)
+        return np.array([own, [0, 0]])
+
+    stop = distribution.StopTogether(100, meet, every=10)
+    stop.set_model(model)
+    stop.on_train_begin()
+    for batch in range(20):
+        stop.on_train_batch_end(batch)
+        assert model.stop_training == (batch >= 19)
+    assert stop.received == signal.SIGTERM
+
+
 def test_all_workers_stop_at_the_step_at_which_the_chief_has_finished():
     model = SimpleNamespace(steps_done=SimpleNamespace(numpy=lambda: 0), stop_training=False, finished=False)
     stop = distribution.StopTogether(100, lambda own: np.array([own, [1, 0]]), every=10)
