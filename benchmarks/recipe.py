@@ -37,6 +37,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "native": {"image_size": 32, "mirror": True},
     "native_labels": {"image_size": 32, "mirror": True, "labels": "on"},
     "native_labels_augment": {"image_size": 32, "mirror": True, "labels": "on", "augment": "color,translation"},
+    "paired": {"image_size": 32, "mirror": True, "labels": "on"},  # the networks of `benchmarks.backbones`
+    "upsampling": {"image_size": 32, "mirror": True, "labels": "on"},
     "no_r1": {"r1_weight": 0.0},
     "r1_every_step": {"r1_every": 1},
     "r1_every_8": {"r1_every": 8},
@@ -119,7 +121,7 @@ def run_name(run: dict[str, Any]) -> str:
 
 def run_one(out: Path, run: dict[str, Any]) -> None:
     """Trains one run and writes its `result.json`: the figures of each generator that the run has."""
-    from benchmarks.conditioning import BUILDERS
+    from benchmarks import backbones, conditioning
     from keras_dcgan import networks
     from keras_dcgan.datasets import source
     from keras_dcgan.metrics import report
@@ -128,9 +130,12 @@ def run_one(out: Path, run: dict[str, Any]) -> None:
     overrides = {**ROWS[run["row"]], "seed": run["seed"], "width": run["width"], "dataset": run["dataset"]}
     if run["steps"]:
         overrides["steps"] = run["steps"]
-    config = from_preset("quick", {"sample_every": 0, "measure_every": 0, "labels": "off", **overrides})
-    if run["row"] in BUILDERS:
-        loop.build_generator, loop.build_discriminator = BUILDERS[run["row"]]  # type: ignore[assignment]
+    config = from_preset(
+        "quick", {"sample_every": 0, "measure_every": 0, "labels": "off", "augment": "off", **overrides}
+    )
+    builders = conditioning.BUILDERS | backbones.BUILDERS
+    if run["row"] in builders:
+        loop.build_generator, loop.build_discriminator = builders[run["row"]]  # type: ignore[assignment]
     gan = loop.train(config, out / run_name(run)).gan
     data = source.open_data(config, with_labels=True)
 

@@ -8,8 +8,8 @@ from keras_dcgan.config import TrainConfig
 from keras_dcgan.datasets.data import Data, choose_size
 
 WIDTHS = {16: 64, 32: 64, 64: 32, 128: 16, 256: 16}  # by size: fewer filters beside larger images, which cost more
-# A run that shows each picture so often and learns classes is augmented: a discriminator that is told the class learns
-# the pictures by heart soon. Without classes augmentation made runs of this length worse: docs/recipe.md.
+# A run that shows each picture so often and learns classes is augmented: a discriminator that knows the class learns the
+# pictures by heart soon. Without classes augmentation made runs of this length worse: docs/recipe.md.
 SHOWN_OFTEN = 20
 
 
