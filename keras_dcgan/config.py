@@ -204,6 +204,10 @@ class TrainConfig:
         """The batches of one pass over so many images; the last one is filled up."""
         return -(-images // self.batch_size)
 
+    def total_steps(self, images: int) -> int:
+        """The length of a run on so many images, in steps."""
+        return self.steps or self.epochs * self.steps_per_epoch(images)
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
         return dataclasses.asdict(self)

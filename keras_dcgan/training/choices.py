@@ -8,8 +8,8 @@ from keras_dcgan.config import TrainConfig
 from keras_dcgan.datasets.data import Data, choose_size
 
 WIDTHS = {16: 64, 32: 64, 64: 32, 128: 16, 256: 16}  # by size: fewer filters beside larger images, which cost more
-# A run that shows each picture so often and learns classes is augmented: a discriminator that knows the class learns the
-# pictures by heart soon. Without classes augmentation made runs of this length worse: docs/recipe.md.
+# A run that shows each picture so often and learns classes is augmented: a discriminator that knows the class soon
+# learns the pictures by heart. Without classes augmentation made runs of this length worse: docs/recipe.md.
 SHOWN_OFTEN = 20
 
 
@@ -39,7 +39,7 @@ def _choose_augmentation(config: TrainConfig, images: int) -> tuple[str, str]:
     """How a run on so many images augments them, and the reason."""
     if config.augment != "auto":
         return config.augment, f"augment={config.augment}"
-    steps = config.steps or config.epochs * config.steps_per_epoch(images)
+    steps = config.total_steps(images)
     shown = f"the run shows each picture {steps * config.batch_size / images:.0f} times"
     if config.labels == "off":
         return "off", f"{shown} and learns no classes"

@@ -219,7 +219,7 @@ def finish(run: Run) -> None:
 
 def count_steps(config: TrainConfig, images: int) -> int:
     """The length of a run on so many images, in steps. Raises SettingError if executions do not fill it."""
-    total_steps = config.steps or config.epochs * config.steps_per_epoch(images)
+    total_steps = config.total_steps(images)
     if total_steps % config.steps_per_execution:
         raise SettingError(
             f"steps_per_execution={config.steps_per_execution}",
