@@ -41,7 +41,7 @@ def main(_) -> None:
     config = machine.choose(from_preset(FLAGS.preset, overrides))
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(config.precision)
-    data = source.open_data(config, config.labels == "on")
+    data = source.open_data(config, config.labels != "off")
     config = choices.settle(config, data)
     gan = loop.build(config, classes=data.classes)
     batch = (config.batch_size, config.image_size, config.channels)

@@ -22,28 +22,29 @@ from keras_dcgan.tools.files import write_text
 
 FLAGS = flags.FLAGS
 
-# Each row changes something in the preset `quick` without labels; flags set steps, width and data set for all rows.
+# Each row changes something in the preset `quick` without labels and augmentation; `+` joins rows, as in
+# labels+augment. Flags set steps, width and data set for all rows.
 ROWS: dict[str, dict[str, Any]] = {
     "default": {},
     "labels": {"labels": "on"},
     "projection": {"labels": "on"},  # and the networks of `benchmarks.conditioning`, as in the next row
     "conditional_bn": {"labels": "on"},
     "augment": {"augment": "color,translation"},
-    "labels_augment": {"labels": "on", "augment": "color,translation"},
     "translation": {"augment": "translation"},
-    "labels_translation": {"labels": "on", "augment": "translation"},
-    "labels_all": {"labels": "on", "augment": "color,translation,cutout"},
-    "labels_augment_mirror": {"labels": "on", "augment": "color,translation", "mirror": True},
-    "native": {"image_size": 32, "mirror": True},
-    "native_labels": {"image_size": 32, "mirror": True, "labels": "on"},
-    "native_labels_augment": {"image_size": 32, "mirror": True, "labels": "on", "augment": "color,translation"},
-    "paired": {"image_size": 32, "mirror": True, "labels": "on"},  # the networks of `benchmarks.backbones`
-    "upsampling": {"image_size": 32, "mirror": True, "labels": "on"},
+    "augment_all": {"augment": "color,translation,cutout"},
+    "mirror": {"mirror": True},
+    "native": {"image_size": 32},
+    "paired": {},  # the networks of `benchmarks.backbones`, as in the next row
+    "upsampling": {},
+    "relativistic": {},  # the loss of `benchmarks.relativistic`
     "no_r1": {"r1_weight": 0.0},
     "r1_every_step": {"r1_every": 1},
     "r1_every_8": {"r1_every": 8},
+    "r1_weight_0.01": {"r1_weight": 0.01},
+    "r1_weight_0.1": {"r1_weight": 0.1},
     "r1_weight_0.3": {"r1_weight": 0.3},
     "r1_weight_3": {"r1_weight": 3.0},
+    "r1_weight_10": {"r1_weight": 10.0},
     "rates_2e-4": {"generator_learning_rate": 2e-4, "discriminator_learning_rate": 2e-4},
     "rates_4e-4": {"generator_learning_rate": 4e-4, "discriminator_learning_rate": 4e-4},
     "rates_16e-4": {"generator_learning_rate": 1.6e-3, "discriminator_learning_rate": 1.6e-3},
@@ -61,9 +62,9 @@ ROWS: dict[str, dict[str, Any]] = {
 def define_flags() -> None:
     """The flags of this program."""
     flags.DEFINE_string("out", "runs/recipe", "folder of the run folders")
-    flags.DEFINE_list("rows", [], f"which variations to train: {', '.join(ROWS)}")
+    flags.DEFINE_list("rows", [], f"which variations to train, joined by + or alone: {', '.join(ROWS)}")
     flags.register_validator(
-        "rows", lambda rows: not set(rows) - set(ROWS), f"unknown row; they are {', '.join(ROWS)}", FLAGS
+        "rows", lambda rows: not set("+".join(rows).split("+")) - {*ROWS, ""}, f"unknown row; they are {', '.join(ROWS)}"
     )
     flags.DEFINE_list("seeds", ["0"], "seeds of each row")
     flags.DEFINE_list("widths", ["32"], "widths of each row")
@@ -121,21 +122,25 @@ def run_name(run: dict[str, Any]) -> str:
 
 def run_one(out: Path, run: dict[str, Any]) -> None:
     """Trains one run and writes its `result.json`: the figures of each generator that the run has."""
-    from benchmarks import backbones, conditioning
+    from benchmarks import backbones, conditioning, relativistic
     from keras_dcgan import networks
     from keras_dcgan.datasets import source
     from keras_dcgan.metrics import report
-    from keras_dcgan.training import loop
+    from keras_dcgan.training import distribution, loop
 
-    overrides = {**ROWS[run["row"]], "seed": run["seed"], "width": run["width"], "dataset": run["dataset"]}
+    rows = run["row"].split("+")
+    overrides = {name: value for row in rows for name, value in ROWS[row].items()}
+    overrides |= {"seed": run["seed"], "width": run["width"], "dataset": run["dataset"]}
     if run["steps"]:
         overrides["steps"] = run["steps"]
     config = from_preset(
         "quick", {"sample_every": 0, "measure_every": 0, "labels": "off", "augment": "off", **overrides}
     )
     builders = conditioning.BUILDERS | backbones.BUILDERS
-    if run["row"] in builders:
-        loop.build_generator, loop.build_discriminator = builders[run["row"]]  # type: ignore[assignment]
+    for row in set(rows) & set(builders):
+        loop.build_generator, loop.build_discriminator = builders[row]  # type: ignore[assignment]
+    if "relativistic" in rows:
+        distribution.DCGAN = relativistic.RelativisticDCGAN  # type: ignore[misc]
     gan = loop.train(config, out / run_name(run)).gan
     data = source.open_data(config, with_labels=True)
 

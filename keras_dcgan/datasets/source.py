@@ -23,6 +23,7 @@ from keras_dcgan.runs import DATASET_REPORT
 from keras_dcgan.tools.files import write_text
 
 LISTED = 3  # files that an error names
+TYPICAL = 20  # images: classes with fewer on average are learned only if labels are "on"
 
 
 def locate(dataset: str) -> str:
@@ -47,7 +48,8 @@ def open_data(config: TrainConfig, with_labels: bool = False, report_folder: str
       config: `dataset`, and the settings that belong to it; the size that an "auto" becomes is that of `with_size`.
       with_labels: give labels too. If the setting `labels` is "on", images in no class are skipped, and data by path
         that has no usable labels is an error. Otherwise such data, and a named data set whose labels no source has,
-        comes without them.
+        comes without them; with "auto" also data
+        whose classes have fewer than `TYPICAL` images on average.
       report_folder: where `dataset.json` goes if too many files of a folder cannot be used; made if it is missing.
 
     Raises SettingError or BadFile for data that cannot be trained on, DatasetUnavailable for a named data set that no
@@ -68,7 +70,7 @@ def open_data(config: TrainConfig, with_labels: bool = False, report_folder: str
         data = _open_folder(config, path, skipping, Path(report_folder) if report_folder else None)
     else:
         data = _open_array(config)
-    if not with_labels:
+    if not with_labels or (config.labels == "auto" and _has_rare_classes(data)):
         return data
     return data.with_classes(required=config.labels == "on" and is_path(config.dataset))
 
@@ -151,6 +153,10 @@ def reading_errors(data: Data) -> Iterator[None]:
         if failure is not None:
             raise failure from None
         raise
+
+
+def _has_rare_classes(data: Data) -> bool:
+    return data.found is not None and len(data) < TYPICAL * len(data.found.names)
 
 
 def _open_named(config: TrainConfig, with_labels: bool) -> Data:

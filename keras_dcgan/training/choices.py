@@ -6,6 +6,7 @@ from absl import logging
 
 from keras_dcgan.config import TrainConfig
 from keras_dcgan.datasets.data import Data, choose_size
+from keras_dcgan.datasets.source import TYPICAL
 
 WIDTHS = {16: 64, 32: 64, 64: 32, 128: 16, 256: 16}  # by size: fewer filters beside larger images, which cost more
 # A run that shows each picture so often and learns classes is augmented: a discriminator that knows the class soon
@@ -18,14 +19,27 @@ def settle(config: TrainConfig, data: Data) -> TrainConfig:
 
     A function of the two alone, so that all workers of a run come to the same.
     """
+    labels, labels_reason = _choose_labels(config, data)
     size, size_reason = choose_size(config, data.report)
     width, width_reason = _choose_width(config, size)
+    config = dataclasses.replace(config, labels=labels, image_size=size, width=width)
     augment, augment_reason = _choose_augmentation(config, len(data))
     logging.info(
-        "Image size: %d, because %s. Width: %d, because %s. Augmentation: %s, because %s.",
-        size, size_reason, width, width_reason, augment, augment_reason,
+        "Labels: %s, because %s. Image size: %d, because %s. Width: %d, because %s. Augmentation: %s, because %s.",
+        labels, labels_reason, size, size_reason, width, width_reason, augment, augment_reason,
     )  # fmt: skip
-    return dataclasses.replace(config, image_size=size, width=width, augment=augment)
+    return dataclasses.replace(config, augment=augment)
+
+
+def _choose_labels(config: TrainConfig, data: Data) -> tuple[str, str]:
+    """Whether the run learns the classes of the data, and the reason."""
+    if config.labels != "auto":
+        return config.labels, f"labels={config.labels}"
+    if data.classes:
+        return "on", f"every image is in one of {len(data.classes):,} classes"
+    if data.found and data.found.names:
+        return "off", f"auto needs a class for every image, and {TYPICAL} images a class on average"
+    return "off", "the data has no labels"
 
 
 def _choose_width(config: TrainConfig, size: int) -> tuple[int, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import tensorflow as tf
 from absl import logging
 
-from keras_dcgan.config import SettingError, TrainConfig, is_path
+from keras_dcgan.config import SettingError, TrainConfig
 
 
 def choose(config: TrainConfig) -> TrainConfig:
@@ -19,10 +19,7 @@ def choose(config: TrainConfig) -> TrainConfig:
     logging.info(
         "Precision: %s, because %s. XLA: %s, because %s.", precision, precision_reason, jit_compile, jit_reason
     )
-    labels = config.labels
-    if labels == "auto":
-        labels = "off" if is_path(config.dataset) else "on"
-    return dataclasses.replace(config, precision=precision, jit_compile=jit_compile, labels=labels)
+    return dataclasses.replace(config, precision=precision, jit_compile=jit_compile)
 
 
 def has_gpu() -> bool:

@@ -29,7 +29,7 @@ def test_larger_images_have_narrower_networks(size, width, caplog):
     config = TrainConfig(dataset="/some/folder", image_size=size, width=0)
     assert choices.settle(config, opened()) == dataclasses.replace(config, width=width)
     assert (
-        f"Image size: {size}, because image_size={size}. Width: {width}, because that suits {size} pixels."
+        f"Labels: off, because labels=off. Image size: {size}, because image_size={size}. Width: {width}, because that suits {size} pixels."
         in caplog.text
     )
     chosen = dataclasses.replace(config, width=7)
@@ -83,6 +83,31 @@ def test_a_resumed_run_of_chosen_sizes_is_the_uninterrupted_one(tmp_path, monkey
     for name in ("generator.keras", "history.csv", "samples/latest.png"):
         assert soak.digest(tmp_path / "whole" / name) == soak.digest(tmp_path / "parts" / name), name
     assert load_generator(tmp_path / "parts" / runs.GENERATOR).output_shape == (None, 32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    "pictures, labels, reason",
+    [
+        ({"cats": 20, "dogs": 20}, "on", "every image is in one of 2 classes"),
+        ({"cats": 30, "dogs": 10}, "on", "every image is in one of 2 classes"),
+        ({"cats": 20, "dogs": 19}, "off", "auto needs a class for every image, and 20 images a class on average"),
+        ({"cats": 20, "dogs": 20, ".": 1}, "off", "auto needs a class for every image, and 20 images a class"),
+        ({"cats": 40}, "off", "auto needs a class for every image"),
+        ({".": 40}, "off", "the data has no labels"),
+    ],
+)
+def test_classes_of_enough_pictures_are_learned(tmp_path, monkeypatch, caplog, pictures, labels, reason):
+    caplog.set_level("INFO", logger="absl")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    for side, (name, count) in enumerate(pictures.items(), 16):  # no two pictures are the same
+        zoo.numbered(tmp_path / "pictures" / name, count, side)
+    config = from_preset("quick", {"dataset": str(tmp_path / "pictures")})
+    data = loop.open_data(config, tmp_path / "run", chief=False)
+    settled = choices.settle(config, data)
+    assert settled.labels == labels
+    assert f"Labels: {labels}, because {reason}" in caplog.text
+    assert (data.labels is not None) == (labels == "on")
+    assert choices.settle(settled, loop.open_data(settled, tmp_path / "run", chief=False)) == settled
 
 
 def circles(folder, count: int = 30):
