@@ -64,7 +64,7 @@ def define_flags() -> None:
     flags.DEFINE_string("out", "runs/recipe", "folder of the run folders")
     flags.DEFINE_list("rows", [], f"which variations to train, joined by + or alone: {', '.join(ROWS)}")
     flags.register_validator(
-        "rows", lambda rows: not set("+".join(rows).split("+")) - {*ROWS, ""}, f"unknown row; they are {', '.join(ROWS)}"
+        "rows", lambda rows: not set("+".join(rows).split("+")) - {*ROWS, ""}, f"unknown row; known: {', '.join(ROWS)}"
     )
     flags.DEFINE_list("seeds", ["0"], "seeds of each row")
     flags.DEFINE_list("widths", ["32"], "widths of each row")

@@ -85,9 +85,8 @@ class TrainConfig:
         "white", "Data", "colour behind transparent pictures and beside padded ones", choices=BACKGROUNDS, decoding=True
     )
     labels: str = _setting(
-        "off", "Data", "learn the classes, so that you can ask for one; 'auto': 'on' if every image is in a class, and a "
-        "class has 20 images on average",
-        choices=("auto", "on", "off"), recipe=True,
+        "off", "Data", "learn the classes, so that you can ask for one; 'auto': 'on' if every image is in a class, "
+        "and a class has 20 images on average", choices=("auto", "on", "off"), recipe=True,
     )  # fmt: skip
     mirror: bool = _setting(False, "Data", "flip each image left to right with probability 1/2")
     min_side: int = _setting(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from absl import flags, logging
 
-from keras_dcgan import cli, runs
+from keras_dcgan import cli, film, runs
 from keras_dcgan.tools import draw
 from keras_dcgan.tools.terminal import import_tensorflow, progress
 
@@ -22,6 +22,7 @@ Draws pictures from a trained generator; the same seed gives the same pictures.
   python -m keras_dcgan.sample --run_dir=runs/mnist --out=grid.png
   python -m keras_dcgan.sample --generator=generator.keras --count=100 --out=folder/
   python -m keras_dcgan.sample --run_dir=runs/mnist --interpolate=morph.gif
+  python -m keras_dcgan.sample --run_dir=runs/mnist --film=training.mp4
 
 A generator that was trained with classes draws what you ask for:
 
@@ -80,12 +81,18 @@ def define_flags(given: cli.Given) -> None:
         given, "interpolate", f"a .gif or .mp4 file that morphs through {INTERPOLATED} images and back, or through the "
         "classes of --labels or --each",
     )  # fmt: skip
+    cli.define_path(given, "film", "a .gif or .mp4 file of the sample grids that the run in --run_dir has written")
 
 
 def main(given: cli.Given) -> None:
-    """Writes what --out and --interpolate ask for."""
-    file = cli.generator_file(given)
+    """Writes what --out, --interpolate and --film ask for."""
     check_outputs(given)
+    if given.film:
+        cli.make_folder("film", given.film, Path(given.film).parent)
+        logging.info("Wrote %s, of %d grids", given.film, film.write_film(given.run_dir, given.film))
+    if not given.out and not given.interpolate:
+        return
+    file = cli.generator_file(given)
     check_classes(given)
     aspect = read_aspect(given)
     import_tensorflow()
@@ -111,10 +118,13 @@ def main(given: cli.Given) -> None:
 
 def check_outputs(given: cli.Given) -> None:
     """Raises UserError for files that cannot be written, before anything is loaded or drawn."""
-    if not given.out and not given.interpolate:
-        raise cli.UserError("give --out=grid.png, --out=folder/ or --interpolate=morph.gif")
-    if given.interpolate and not given.interpolate.lower().endswith(ANIMATIONS):
-        raise cli.UserError(f"--interpolate={given.interpolate}: must end in {' or '.join(ANIMATIONS)}")
+    if not given.out and not given.interpolate and not given.film:
+        raise cli.UserError("give --out=grid.png, --out=folder/, --interpolate=morph.gif or --film=training.mp4")
+    for flag in ("interpolate", "film"):
+        if (path := given[flag].value) and not path.lower().endswith(ANIMATIONS):
+            raise cli.UserError(f"--{flag}={path}: must end in {' or '.join(ANIMATIONS)}")
+    if given.film and not given.run_dir:
+        raise cli.UserError(f"--film={given.film}: goes with --run_dir, not with --generator")
     if not given.out or is_folder(given.out):
         return
     if given.out.lower().endswith(ANIMATIONS):

@@ -29,8 +29,8 @@ def test_larger_images_have_narrower_networks(size, width, caplog):
     config = TrainConfig(dataset="/some/folder", image_size=size, width=0)
     assert choices.settle(config, opened()) == dataclasses.replace(config, width=width)
     assert (
-        f"Labels: off, because labels=off. Image size: {size}, because image_size={size}. Width: {width}, because that suits {size} pixels."
-        in caplog.text
+        f"Labels: off, because labels=off. Image size: {size}, because image_size={size}. "
+        f"Width: {width}, because that suits {size} pixels." in caplog.text
     )
     chosen = dataclasses.replace(config, width=7)
     assert choices.settle(chosen, opened()) == chosen

@@ -1,0 +1,36 @@
+"""The film of a training: the sample grids that a run has written, one after the other."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from keras_dcgan.config import SettingError
+from keras_dcgan.tools import draw
+
+SECONDS = 10  # a film of many grids; few of them stand for `LONGEST` each
+LONGEST = 0.5
+LAST = 2  # seconds for the last grid
+
+
+def write_film(run_dir: str | Path, path: str | Path) -> int:
+    """Writes the grids in `run_dir/samples` as a film, without the real images beside them, and returns their number.
+
+    The film lasts up to 12 seconds, the last grid for 2 of them. Raises SettingError if the run has written no grid,
+    BadFile for a name that does not end in .gif or .mp4, and OSError if a file cannot be read or written.
+    """
+    grids = sorted(Path(run_dir).glob("samples/step_*.png"))
+    if not grids:
+        raise SettingError(f"run_dir={run_dir}", "holds no sample grids; a run writes them every sample_every steps")
+    draw.write_animation(path, _frames(grids))
+    return len(grids)
+
+
+def _frames(grids: list[Path]) -> Iterator[np.ndarray]:
+    """Each grid as uint8 [H, W, C], as often as it is shown."""
+    shown = max(1, round(draw.FRAMES_PER_SECOND * min(LONGEST, SECONDS / len(grids))))
+    for number, grid in enumerate(grids, 1):
+        both = np.atleast_3d(np.asarray(Image.open(grid)))
+        fakes = both[:, : (both.shape[1] - draw.GAP) // 2]
+        yield from [fakes] * (shown if number < len(grids) else LAST * draw.FRAMES_PER_SECOND)

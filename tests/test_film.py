@@ -1,0 +1,66 @@
+"""The film of a training, made of the grids that are there."""
+
+import re
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_dcgan import cli, film, sample
+from keras_dcgan.config import SettingError
+from keras_dcgan.tools import draw
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run folder of three grids: fakes of grey level 50, 100 and 150 beside white reals."""
+    (tmp_path / "run" / "samples").mkdir(parents=True)
+    for level in (50, 100, 150):
+        fakes = np.full((4, 16, 24, 3), level, np.uint8)
+        picture = draw.beside(fakes, np.full_like(fakes, 255))
+        draw.write_image(tmp_path / "run" / "samples" / f"step_{10 * level:06d}.png", picture)
+        draw.write_image(tmp_path / "run" / "samples" / "latest.png", picture)
+    return tmp_path / "run"
+
+
+def make(*arguments) -> None:
+    """The command, in this process."""
+    sample.main(cli.parse(sample.define_flags, arguments))
+
+
+def test_the_film_shows_the_fakes_of_each_grid_in_the_order_of_steps_and_the_last_longest(run, tmp_path):
+    make(f"--run_dir={run}", f"--film={tmp_path}/new/training.mp4")
+    video = cv2.VideoCapture(f"{tmp_path}/new/training.mp4")
+    frames = []
+    while (read := video.read())[0]:
+        frames.append(read[1])
+    assert frames[0].shape == (32, 48, 3)
+    assert [round(float(frame.mean()), -1) for frame in frames] == [50] * 10 + [100] * 10 + [150] * 40
+    assert max(float(np.ptp(frame)) for frame in frames) < 10  # nothing of the white reals or of the gap
+
+
+def test_a_film_of_many_grids_does_not_last_longer(run):
+    grids = [run / "samples" / "step_000500.png"] * 150
+    assert len(list(film._frames(grids))) == 149 + 40
+
+
+def test_a_gif_of_grey_grids(run, tmp_path):
+    for path in (run / "samples").iterdir():
+        draw.write_image(path, np.asarray(Image.open(path))[..., :1])
+    make(f"--run_dir={run}", f"--film={tmp_path}/training.gif")
+    assert Image.open(tmp_path / "training.gif").size == (48, 32)
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--run_dir={run}", "--film=a.png"], "--film=a.png: must end in .gif or .mp4"),
+        (["--generator=g.keras", "--film=a.gif"], "--film=a.gif: goes with --run_dir"),
+        (["--run_dir={run}/empty", "--film=a.gif"], "run_dir={run}/empty: holds no sample grids"),
+    ],
+)
+def test_a_film_that_cannot_be_made_is_the_users_mistake(run, flags, message):
+    fill = lambda text: text.replace("{run}", str(run))  # noqa: E731
+    with pytest.raises((cli.UserError, SettingError), match=re.escape(fill(message))):
+        make(*map(fill, flags))
