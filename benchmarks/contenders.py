@@ -46,7 +46,7 @@ def main() -> None:
     from keras_dcgan.training import loop, machine
 
     overrides = {key: settings[key] for key in ("width", "batch_size", "image_size", "channels", "precision")}
-    overrides["augment"] = "off"
+    overrides |= {"augment": "off", "r1_weight": 1.0 if settings["recipe"] == "stable" else 0.0}
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     config = from_preset("quick" if settings["recipe"] == "stable" else "tutorial", overrides | {"steps": 100_000})
     config = machine.choose(from_preset(config.preset, overrides | {"jit_compile": settings["jit_compile"]}))

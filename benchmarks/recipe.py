@@ -43,6 +43,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "r1_weight_0.01": {"r1_weight": 0.01},
     "r1_weight_0.1": {"r1_weight": 0.1},
     "r1_weight_0.3": {"r1_weight": 0.3},
+    "r1_weight_1": {"r1_weight": 1.0},
     "r1_weight_3": {"r1_weight": 3.0},
     "r1_weight_10": {"r1_weight": 10.0},
     "rates_2e-4": {"generator_learning_rate": 2e-4, "discriminator_learning_rate": 2e-4},

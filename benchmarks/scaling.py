@@ -36,7 +36,7 @@ def measured(mode: str, width: int, batch_size: int, steps: int) -> None:
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
     workers = distribution.join(mode)
     settings = {"width": width, "batch_size": batch_size, "precision": "float32", "distribute": mode,
-                "image_size": 64, "augment": "off"}  # fmt: skip
+                "image_size": 64, "augment": "off", "r1_weight": 1.0}  # fmt: skip
     config = machine.choose(from_preset("quick", settings))
     gan = loop.build(config, workers)
     pictures = np.zeros((1000, 28, 28, 1), np.uint8)

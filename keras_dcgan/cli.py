@@ -17,7 +17,7 @@ from typing import Any
 from absl import flags, logging
 
 from keras_dcgan import runs
-from keras_dcgan.config import PRESETS, SettingError, TrainConfig, describe_limits, setting_names, written
+from keras_dcgan.config import AUTO, PRESETS, SettingError, TrainConfig, describe_limits, setting_names, written
 from keras_dcgan.tools.files import BadFile
 
 Given = flags.FlagValues
@@ -47,16 +47,16 @@ class _PathParser(flags.ArgumentParser):
 
 
 class _NumberOrAuto(flags.ArgumentParser):
-    """A whole number, or "auto", whose value is 0; `limits` are the setting's metadata, for the message."""
+    """The value of a setting that is a number or "auto"."""
 
-    def __init__(self, limits: Any):
-        self.limits = limits
+    def __init__(self, field: dataclasses.Field):
+        self.kind, self.limits = type(field.default), field.metadata
 
-    def parse(self, argument: str) -> int:
+    def parse(self, argument: str) -> int | float:
         if argument == "auto":
-            return 0
+            return AUTO[self.kind]
         try:
-            if number := int(argument):  # its limits are checked with all other settings'
+            if (number := self.kind(argument)) != AUTO[self.kind]:  # its limits are checked with all other settings'
                 return number
         except ValueError:
             pass
@@ -80,7 +80,7 @@ def define_settings(given: Given, names: Sequence[str]) -> None:
         if field.name in names and field.metadata["path"]:
             define_path(given, field.name, field.metadata["help"])
         elif field.name in names and field.metadata["auto"]:
-            parser = _NumberOrAuto(field.metadata)
+            parser = _NumberOrAuto(field)
             flags.DEFINE(parser, field.name, None, field.metadata["help"], given)  # type: ignore[arg-type]
         elif field.name in names:
             define[type(field.default)](field.name, None, field.metadata["help"], flag_values=given)

@@ -6,6 +6,7 @@ from typing import Any
 NAMED_DATASETS = ("mnist", "fashion_mnist", "cifar10")
 IMAGE_SIZES = (16, 32, 64, 128, 256)
 RESIZE_MODES = ("crop", "pad", "stretch")
+AUTO = {int: 0, float: -1.0}  # values of settings that are numbers and that the program chooses
 BACKGROUNDS = ("white", "black", "grey")
 AUGMENTATIONS = ("translation", "color,translation", "color,translation,cutout")
 
@@ -39,7 +40,7 @@ def _setting(
       default: the value in the preset `tutorial`.
       group: the heading in --help.
       help: the line in --help.
-      auto: a whole number that the program can choose: people write "auto" for it, and the value is 0.
+      auto: a number that the program can choose: people write "auto" for it, and the value is that of `AUTO`.
       resumable: a resumed run may change it. Only what cannot change the results: the length of the run, what it
         writes, how it is executed; not XLA, which rounds differently.
       recipe: belongs to the recipe that a model card quotes.
@@ -127,8 +128,8 @@ class TrainConfig:
     beta_1: float = _setting(0.5, "Recipe", "Adam's decay of the first moment", low=0, below=1, recipe=True)
     beta_2: float = _setting(0.999, "Recipe", "Adam's decay of the second moment", low=0, below=1, recipe=True)
     r1_weight: float = _setting(
-        0.0, "Recipe", "weight of R1, the gradient penalty on real images (Mescheder et al. 2018)", low=0, high=1e6,
-        recipe=True,
+        0.0, "Recipe", "weight of R1, the gradient penalty on real images (Mescheder et al. 2018); auto: 1 if a run "
+        "shows its pictures often, else 0.1", low=0, high=1e6, auto=True, recipe=True,
     )  # fmt: skip
     r1_every: int = _setting(
         1, "Recipe", "steps from one R1 penalty to the next; each is that many times as strong", low=1, high=1000,
@@ -227,12 +228,14 @@ def setting_names(about: str | None = None) -> list[str]:
 
 def is_auto(name: str, value: Any) -> bool:
     """Whether a value of a setting leaves the choice to the program."""
-    metadata = TrainConfig.__dataclass_fields__[name].metadata
-    return value == 0 if metadata["auto"] else value == "auto" and "auto" in metadata.get("choices", ())
+    field = TrainConfig.__dataclass_fields__[name]
+    if field.metadata["auto"]:
+        return value == AUTO[type(field.default)]
+    return value == "auto" and "auto" in field.metadata.get("choices", ())
 
 
 def written(name: str, value: Any) -> Any:
-    """A value of a setting as people write it: 0 is "auto" where the program can choose."""
+    """A value of a setting as people write it: "auto" where the program can choose, and will."""
     return "auto" if is_auto(name, value) else value
 
 
@@ -251,7 +254,7 @@ def _check(field: dataclasses.Field, value: Any) -> None:
     kind, limits = type(field.default), field.metadata
     if type(value) is not kind and not (kind is float and type(value) is int):
         raise SettingError(f"{field.name}={value!r}", f"must be of type {kind.__name__}")
-    if limits["auto"] and value == 0:
+    if is_auto(field.name, value):
         return
     within = (
         value in limits.get("choices", (value,))
@@ -267,7 +270,7 @@ def _check(field: dataclasses.Field, value: Any) -> None:
 # A recipe that is stable at every width, found by experiment: docs/recipe.md. The tutorial's collapses in a narrow GAN.
 STABLE = {
     "generator_learning_rate": 8e-4, "discriminator_learning_rate": 8e-4, "beta_2": 0.99,
-    "r1_weight": 1.0, "r1_every": 4, "ema_half_life": 10_000.0, "shuffle": "epoch", "labels": "auto",
+    "r1_weight": AUTO[float], "r1_every": 4, "ema_half_life": 10_000.0, "shuffle": "epoch", "labels": "auto",
     "augment": "auto", "precision": "auto",
 }  # fmt: skip
 

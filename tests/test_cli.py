@@ -74,7 +74,7 @@ def test_a_defect_of_the_program_shows_its_place():
 
 def define_flags(given: cli.Given) -> None:
     cli.define_generator(given)
-    cli.define_settings(given, ["width", "data_dir", "mirror"])
+    cli.define_settings(given, ["width", "data_dir", "mirror", "r1_weight"])
     flags.DEFINE_integer("count", 64, "how many", flag_values=given)
 
 
@@ -84,8 +84,12 @@ def test_flags_have_defaults_and_settings_only_what_was_given():
     assert cli.given_settings(given) == {"width": 3, "mirror": True}
 
 
-def test_a_number_that_can_be_auto_is_0_for_it():
-    assert cli.given_settings(cli.parse(define_flags, ["--width=auto"])) == {"width": 0}
+def test_a_number_that_can_be_auto_has_a_value_for_it():
+    flags = ["--width=auto", "--r1_weight=auto"]
+    assert cli.given_settings(cli.parse(define_flags, flags)) == {"width": 0, "r1_weight": -1.0}
+    assert cli.given_settings(cli.parse(define_flags, ["--r1_weight=0"])) == {"r1_weight": 0.0}
+    with pytest.raises(cli.UserError, match=r"^--r1_weight=-1: must be auto or from 0 to 1000000.0$"):
+        cli.parse(define_flags, ["--r1_weight=-1"])
     assert cli.given_settings(cli.parse(define_flags, [])) == {}
     for value in ("0", "00", "-0", "Auto", "2.5", ""):
         with pytest.raises(cli.UserError, match=f"^--width={value}: must be auto or from 1 to 1024$"):

@@ -29,8 +29,11 @@ def test_the_metadata_of_a_setting_names_what_it_belongs_to():
     assert len(setting_names()) == len(dataclasses.fields(TrainConfig))
 
 
-def test_zero_means_auto_where_the_program_can_choose_and_nowhere_else():
-    assert setting_names("auto") == ["image_size", "width"]
+def test_a_number_means_auto_where_the_program_can_choose_and_nowhere_else():
+    assert setting_names("auto") == ["image_size", "width", "r1_weight"]
+    assert written("r1_weight", from_preset("quick").r1_weight) == "auto" and written("r1_weight", 0.0) == 0.0
+    with pytest.raises(SettingError, match=r"^r1_weight=-2.0: must be auto or from 0 to 1000000.0$"):
+        TrainConfig(r1_weight=-2.0)
     config = TrainConfig(image_size=0, width=0)
     assert is_auto("image_size", config.image_size) and written("width", config.width) == "auto"
     assert is_auto("labels", "auto") and is_auto("precision", "auto")

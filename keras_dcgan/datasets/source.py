@@ -48,8 +48,8 @@ def open_data(config: TrainConfig, with_labels: bool = False, report_folder: str
       config: `dataset`, and the settings that belong to it; the size that an "auto" becomes is that of `with_size`.
       with_labels: give labels too. If the setting `labels` is "on", images in no class are skipped, and data by path
         that has no usable labels is an error. Otherwise such data, and a named data set whose labels no source has,
-        comes without them; with "auto" also data
-        whose classes have fewer than `TYPICAL` images on average.
+        comes without them; with "auto" also data by
+        path whose classes have fewer than `TYPICAL` images on average.
       report_folder: where `dataset.json` goes if too many files of a folder cannot be used; made if it is missing.
 
     Raises SettingError or BadFile for data that cannot be trained on, DatasetUnavailable for a named data set that no
@@ -70,9 +70,10 @@ def open_data(config: TrainConfig, with_labels: bool = False, report_folder: str
         data = _open_folder(config, path, skipping, Path(report_folder) if report_folder else None)
     else:
         data = _open_array(config)
-    if not with_labels or (config.labels == "auto" and _has_rare_classes(data)):
+    by_path = is_path(config.dataset)
+    if not with_labels or (config.labels == "auto" and by_path and _has_rare_classes(data)):
         return data
-    return data.with_classes(required=config.labels == "on" and is_path(config.dataset))
+    return data.with_classes(required=config.labels == "on" and by_path)
 
 
 def make_square(data: Data, config: TrainConfig) -> Data:

@@ -4,14 +4,15 @@ import dataclasses
 
 from absl import logging
 
-from keras_dcgan.config import TrainConfig
+from keras_dcgan.config import TrainConfig, is_auto
 from keras_dcgan.datasets.data import Data, choose_size
 from keras_dcgan.datasets.source import TYPICAL
 
 WIDTHS = {16: 64, 32: 64, 64: 32, 128: 16, 256: 16}  # by size: fewer filters beside larger images, which cost more
-# A run that shows each picture so often and learns classes is augmented: a discriminator that knows the class soon
-# learns the pictures by heart. Without classes augmentation made runs of this length worse: docs/recipe.md.
-SHOWN_OFTEN = 20
+# A discriminator that sees fewer pictures than this, and each so often, learns them by heart, sooner if it knows their
+# classes. What that calls for was measured: docs/recipe.md.
+FEW, SHOWN_OFTEN = 10_000, 30
+R1_WEIGHT, R1_WEIGHT_OF_FEW = 0.1, 1.0
 
 
 def settle(config: TrainConfig, data: Data) -> TrainConfig:
@@ -23,12 +24,17 @@ def settle(config: TrainConfig, data: Data) -> TrainConfig:
     size, size_reason = choose_size(config, data.report)
     width, width_reason = _choose_width(config, size)
     config = dataclasses.replace(config, labels=labels, image_size=size, width=width)
-    augment, augment_reason = _choose_augmentation(config, len(data))
+    shown = config.total_steps(len(data)) * config.batch_size / len(data)
+    seen = f"the run shows each of {len(data):,} images {shown:.0f} times"
+    few = len(data) < FEW and shown >= SHOWN_OFTEN
+    augment, augment_reason = _choose_augmentation(config, few, seen)
+    r1_weight, r1_reason = _choose_r1_weight(config, few, seen)
     logging.info(
-        "Labels: %s, because %s. Image size: %d, because %s. Width: %d, because %s. Augmentation: %s, because %s.",
-        labels, labels_reason, size, size_reason, width, width_reason, augment, augment_reason,
+        "Labels: %s, because %s. Image size: %d, because %s. Width: %d, because %s. Augmentation: %s, because %s. "
+        "R1 weight: %g, because %s.", labels, labels_reason, size, size_reason, width, width_reason, augment,
+        augment_reason, r1_weight, r1_reason,
     )  # fmt: skip
-    return dataclasses.replace(config, augment=augment)
+    return dataclasses.replace(config, augment=augment, r1_weight=r1_weight)
 
 
 def _choose_labels(config: TrainConfig, data: Data) -> tuple[str, str]:
@@ -49,12 +55,17 @@ def _choose_width(config: TrainConfig, size: int) -> tuple[int, str]:
     return WIDTHS[size], f"that suits {size} pixels"
 
 
-def _choose_augmentation(config: TrainConfig, images: int) -> tuple[str, str]:
-    """How a run on so many images augments them, and the reason."""
+def _choose_augmentation(config: TrainConfig, few: bool, seen: str) -> tuple[str, str]:
+    """How a run augments its images, and the reason; `seen` says how often it shows how many of them."""
     if config.augment != "auto":
         return config.augment, f"augment={config.augment}"
-    steps = config.total_steps(images)
-    shown = f"the run shows each picture {steps * config.batch_size / images:.0f} times"
     if config.labels == "off":
-        return "off", f"{shown} and learns no classes"
-    return ("color,translation" if steps * config.batch_size >= SHOWN_OFTEN * images else "off"), shown
+        return "off", "the run learns no classes"
+    return ("color,translation" if few else "off"), seen
+
+
+def _choose_r1_weight(config: TrainConfig, few: bool, seen: str) -> tuple[float, str]:
+    """The weight of R1, and the reason."""
+    if not is_auto("r1_weight", config.r1_weight):
+        return config.r1_weight, f"r1_weight={config.r1_weight:g}"
+    return (R1_WEIGHT_OF_FEW if few else R1_WEIGHT), seen

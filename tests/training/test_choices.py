@@ -9,6 +9,7 @@ import pytest
 
 from keras_dcgan import runs
 from keras_dcgan.config import TrainConfig, from_preset
+from keras_dcgan.datasets import named
 from keras_dcgan.datasets.data import Data
 from keras_dcgan.generators import load_generator
 from keras_dcgan.networks import build_generator
@@ -55,16 +56,17 @@ def test_large_pictures_could_show_more(caplog):
 @pytest.mark.parametrize(
     "labels, steps, epochs, images, augment",
     [
-        ("on", 100, 1, 320, "color,translation"), ("on", 100, 1, 321, "off"),
-        ("on", 0, 20, 64, "color,translation"), ("on", 0, 19, 64, "off"),
-        ("off", 100, 1, 320, "off"),
+        ("on", 100, 1, 213, "color,translation"), ("on", 100, 1, 214, "off"),
+        ("on", 0, 30, 64, "color,translation"), ("on", 0, 29, 64, "off"),
+        ("off", 100, 1, 213, "off"),
     ],
 )  # fmt: skip
 def test_pictures_that_are_shown_often_with_their_classes_are_augmented(labels, steps, epochs, images, augment, caplog):
     caplog.set_level("INFO", logger="absl")
     config = TrainConfig(steps=steps, epochs=epochs, batch_size=64, augment="auto", labels=labels)
     assert choices.settle(config, opened(images)).augment == augment
-    assert f"Augmentation: {augment}, because the run shows each picture " in caplog.text
+    reason = "the run learns no classes" if labels == "off" else "the run shows each of "
+    assert f"Augmentation: {augment}, because {reason}" in caplog.text
     set_by_hand = dataclasses.replace(config, augment="translation")
     assert choices.settle(set_by_hand, opened(images)).augment == "translation"
 
@@ -108,6 +110,24 @@ def test_classes_of_enough_pictures_are_learned(tmp_path, monkeypatch, caplog, p
     assert f"Labels: {labels}, because {reason}" in caplog.text
     assert (data.labels is not None) == (labels == "on")
     assert choices.settle(settled, loop.open_data(settled, tmp_path / "run", chief=False)) == settled
+
+
+@pytest.mark.parametrize("preset, labels", [("tutorial", "off"), ("quick", "on"), ("full", "on")])
+def test_named_data_sets_have_classes_but_not_in_the_tutorial(preset, labels, monkeypatch, digits, tmp_path):
+    monkeypatch.setattr(named, "load_images", lambda *_: digits)
+    monkeypatch.setattr(named, "load_labels", lambda *_: (np.arange(len(digits)) % 10).astype(np.uint8))
+    config = from_preset(preset)
+    data = loop.open_data(config, tmp_path, chief=False)
+    assert choices.settle(config, data).labels == labels and (data.labels is not None) == (labels == "on")
+
+
+@pytest.mark.parametrize("images, weight", [(213, 1.0), (214, 0.1)])
+def test_r1_is_stronger_for_pictures_that_are_shown_often(images, weight, caplog):
+    caplog.set_level("INFO", logger="absl")
+    config = from_preset("quick", {"steps": 100, "dataset": "/some/folder"})
+    assert choices.settle(config, opened(images)).r1_weight == weight
+    assert f"R1 weight: {weight:g}, because the run shows each of {images} images 30 times" in caplog.text
+    assert choices.settle(dataclasses.replace(config, r1_weight=0.0), opened(images)).r1_weight == 0.0
 
 
 def circles(folder, count: int = 30):

@@ -70,11 +70,3 @@ def test_a_run_with_classes_draws_them_and_resumes_bit_for_bit(tmp_path, labelle
     assert load_classes(path) == whole.classes
     inputs = {"latents": np.ones((2, 100), np.float32), "labels": np.array([3, 4], np.int32)}
     np.testing.assert_allclose(load_generator(path)(inputs), whole(inputs["latents"], inputs["labels"]), atol=1e-6)
-
-
-@pytest.mark.parametrize("preset, labels", [("tutorial", "off"), ("quick", "on"), ("full", "on")])
-def test_labels_are_on_for_named_data_sets_but_not_in_the_tutorial(preset, labels):
-    from keras_dcgan.training import machine
-
-    assert machine.choose(from_preset(preset)).labels == labels
-    assert machine.choose(from_preset(preset, {"dataset": "/some/folder"})).labels == "off"
