@@ -15,7 +15,7 @@ from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.networks import count_classes, float32_copy, latent_dim_of, with_labels
 from keras_dcgan.tools import files
 
-from . import card, folder, pictures, rng, sampler, saved_model, tflite, verify
+from . import card, folder, onnx_files, pictures, rng, sampler, saved_model, tflite, verify
 
 PARITY_SEED, PARITY_SAMPLES, MOST_PARITY_SAMPLES = 0, 16, 64
 METRICS = "metrics.json"  # written beside the generator by keras_dcgan.evaluate
@@ -142,7 +142,9 @@ def write_files(generator: keras.Model, work: Path, formats: list[str], metadata
     """Writes the generator to a folder in these formats."""
     if verify.SAVED_MODEL in formats:
         saved_model.write_saved_model(generator, work / verify.FILES[verify.SAVED_MODEL])
-    kinds = [kind for kind in formats if kind != verify.SAVED_MODEL]
+    if verify.ONNX in formats:
+        onnx_files.write_onnx(generator, work / verify.FILES[verify.ONNX], metadata)
+    kinds = [kind for kind in formats if kind in verify.TFLITE]
     whole = tflite.convert(generator) if kinds else b""
     for kind in kinds:
         model = whole if kind == "float32" else tflite.quantize(whole, kind, count_classes(generator))
@@ -172,7 +174,7 @@ def add_frechet_distances(
     samples: int,
 ) -> None:
     """Adds to the record and to its files' rows how far quantising moves the pictures from the data set."""
-    rows = [row for row in record["files"] if row["kind"] != verify.SAVED_MODEL]
+    rows = [row for row in record["files"] if row["kind"] in verify.TFLITE]
     paths = {row["kind"]: work / row["file"] for row in rows}
     if measured := pictures.frechet_distances(config, generator, paths, samples, classes):
         record["frechet"] = measured
