@@ -15,7 +15,7 @@ from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.networks import count_classes, float32_copy, latent_dim_of, with_labels
 from keras_dcgan.tools import files
 
-from . import card, folder, onnx_files, pictures, rng, sampler, saved_model, tflite, verify
+from . import about, card, folder, onnx_files, pictures, rng, sampler, saved_model, tflite, verify
 
 PARITY_SEED, PARITY_SAMPLES, MOST_PARITY_SAMPLES = 0, 16, 64
 METRICS = "metrics.json"  # written beside the generator by keras_dcgan.evaluate
@@ -44,7 +44,8 @@ def export(source: Path, out: Path, formats: list[str], samples: int) -> list[st
         write_files(generator, work, formats, record["model"])
         np.savez_compressed(work / verify.PARITY, **reference)  # type: ignore[arg-type]  # mypy: allow_pickle
         rows, drawn = verify.check_files(work, formats)
-        record["files"] = remove_failed(work, rows)
+        record["files"] = [{**row, "use": about.TARGETS[row["kind"]]} for row in remove_failed(work, rows)]
+        record["signatures"] = about.signatures([row["kind"] for row in record["files"]], bool(classes))
         sheet = {"Keras": reference["images"], **{row["kind"]: drawn[row["kind"]] for row in record["files"]}}
         names = [classes.names[label] for label in reference["labels"]] if classes else []
         pictures.write_contact_sheet(work / SHEET, sheet, names)
@@ -94,6 +95,10 @@ def describe(
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "source": {"file": source.name, "sha256": digest, "parameters": generator.count_params()},
         "versions": runs.versions(),
+        "data": about.data(config),
+        "code": about.code(source.parent / runs.CONFIG),
+        "limits": about.LIMITS,
+        "other_files": about.OTHER_FILES,
         "config": settings,
         "metrics": read_metrics(source.parent / METRICS, digest, config),
         "model": {
@@ -116,7 +121,7 @@ def without_paths(config: TrainConfig) -> dict[str, Any]:
     """The settings without the paths of this machine, which nobody else should see."""
     settings = {**config.to_dict(), **dict.fromkeys(setting_names("path"), "")}
     if is_path(config.dataset):
-        settings["dataset"] = f"pictures in {Path(config.dataset).resolve().name}"
+        settings["dataset"] = about.trained_on(config)
     return settings
 
 

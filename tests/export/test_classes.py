@@ -146,12 +146,15 @@ def test_the_card_lists_the_classes_and_complete_calls(exported_with_classes):
 def test_the_calls_of_the_card_run(exported_with_classes, monkeypatch):
     monkeypatch.chdir(exported_with_classes)
     text = (exported_with_classes / "README.md").read_text()
-    python, saved_model = (part.split("```")[0] for part in text.split("```python\n")[1:])
+    python, saved_model, in_onnx = (part.split("```")[0] for part in text.split("```python\n")[1:])
     found: dict = {}
     exec(python, found)
     np.testing.assert_array_equal(found["picture"], Sampler("generator-int8.tflite").draw(7, 0, 2))
     exec(saved_model, found)
-    assert found["pictures"].shape == (2, SIZE, SIZE, 1)
+    pictures = found["pictures"].numpy()
+    assert pictures.shape == (2, SIZE, SIZE, 1) and pictures[0].std() > 20
+    exec(in_onnx, found)
+    assert np.abs(found["pictures"].astype(int) - pictures).max() <= 1
 
 
 def test_an_odd_name_does_not_break_the_table_of_the_card():
