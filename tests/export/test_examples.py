@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export import card
+from export import calls, card
 from export.sampler import Sampler
 from tests.export.helpers import SIZE, TFLITE
 
@@ -88,9 +88,14 @@ def test_the_web_example_says_what_is_wrong(chromium, site, tmp_path):
 
 @pytest.fixture(scope="module")
 def server(exported_with_classes):
-    command = [sys.executable, "-m", "uvicorn", "--app-dir=examples/server", "server:app", "--port=0"]
+    command = [sys.executable, "-m", *calls.SERVE.replace("8080", "0").split()]
     with running(*command, cwd=ROOT, env={**os.environ, "EXPORTED": str(exported_with_classes)}) as url:
         yield url
+
+
+@pytest.mark.parametrize("path", ["examples/README.md", "examples/server/server.py", "docs/mobile.md"])
+def test_the_documents_give_the_command_that_the_tests_run(path):
+    assert f"EXPORTED=exported/ {calls.SERVE}\n" in (ROOT / path).read_text()
 
 
 def test_the_server_answers_with_the_picture_of_the_tflite_file(server, exported_with_classes):
