@@ -21,8 +21,8 @@ DATA = {  # data set -> its source and its licence
 TARGETS = {  # format -> where to use it
     verify.SAVED_MODEL: "a server or a program with TensorFlow; any number of pictures in a call",
     "float32": "Keras's pictures, except for rounding; a browser; a phone's GPU (`generate` only)",
-    "float16": "a phone, at half the size; not a browser, where it is slower than float32",
-    "int8": "a phone's or small computer's CPU: small and fast; a browser, for the short download",
+    "float16": "a phone, at half the size; not a browser, where it is several times slower than float32",
+    "int8": "a phone's or small computer's CPU, and a browser: small and fast",
     "int8-full": "a DSP or NPU that computes in integers only",
     verify.ONNX: "a server or a program with ONNX Runtime; any number of pictures in a call",
 }

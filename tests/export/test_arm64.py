@@ -33,16 +33,16 @@ CPU revision\t: 3
 
 def fetch(*command, cwd: Path) -> None:
     try:
-        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=90)
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60)
     except subprocess.TimeoutExpired:
-        pytest.skip(f"{command[0]}: no answer in 90 seconds")
+        pytest.skip(f"{command[0]}: no answer in a minute")
     if done.returncode:
         pytest.skip(f"{' '.join(map(str, command[:3]))}: {done.stderr.strip()[-300:]}")
 
 
 @pytest.fixture(scope="module")
 def emulated(tmp_path_factory):
-    """A function that runs Python code of arm64 on a Cortex-A72: `-cpu max` draws wrong int8, a fault of qemu."""
+    """A function that runs arm64's Python on a Cortex-A72; `-cpu max` drew wrong int8 pictures, by a fault of qemu."""
     if not all(map(shutil.which, ("apt-get", "dpkg"))) or os.uname().machine != "x86_64":
         pytest.skip("not Debian on x86-64")
     work = tmp_path_factory.mktemp("arm64")
@@ -76,11 +76,13 @@ def emulated(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("kind, levels", [("int8", 0), ("float32", 1)])
-def test_a_seed_gives_the_same_pictures_on_arm64(emulated, exported_with_classes, tmp_path, kind, levels):
+# Grey levels, largest and mean, as in test_web.py. Seen: 0 in int8, at most 1 in float32.
+@pytest.mark.parametrize("kind, largest, mean", [("int8", 32, 0.5), ("float32", 1, 0.01)])
+def test_a_seed_gives_the_same_pictures_on_arm64(emulated, exported_with_classes, tmp_path, kind, largest, mean):
     assert emulated("-c", "import platform; print(platform.machine())") == "aarch64\n"
     flags = [str(exported_with_classes / TFLITE[kind]), "--seed=7", "--count=4"]
     emulated(ROOT / "export/sampler.py", *flags, f"--out={tmp_path}/there.png")
     assert sampler.main([*flags, f"--out={tmp_path}/here.png"]) == 0
     there, here = (cv2.imread(f"{tmp_path}/{name}.png", cv2.IMREAD_UNCHANGED) for name in ("there", "here"))
-    assert here.std() > 20 and np.abs(there.astype(int) - here).max() <= levels
+    difference = np.abs(there.astype(int) - here)
+    assert here.std() > 20 and difference.max() <= largest and difference.mean() <= mean

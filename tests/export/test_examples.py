@@ -137,6 +137,11 @@ def compiled(exported_with_classes, tmp_path_factory) -> Path:
     return folder / "digits.jar"
 
 
+def test_the_lockfile_of_the_compiler_names_no_registry():
+    packages = json.loads((KOTLIN / "package-lock.json").read_text())["packages"]
+    assert all("integrity" in package and "resolved" not in package for name, package in packages.items() if name)
+
+
 @pytest.mark.parametrize("channels, pixels", [(1, "ff000000 ff7f7f7f ff808080 ffffffff"),
                                               (3, "ff007f80 ffff007f ff80ff00 ff7f80ff")])  # fmt: skip
 def test_the_kotlin_example_compiles_and_packs_the_pixels(compiled, channels, pixels):
