@@ -148,7 +148,9 @@ def write_files(generator: keras.Model, work: Path, formats: list[str], metadata
     if verify.SAVED_MODEL in formats:
         saved_model.write_saved_model(generator, work / verify.FILES[verify.SAVED_MODEL])
     if verify.ONNX in formats:
-        onnx_files.write_onnx(generator, work / verify.FILES[verify.ONNX], metadata)
+        signatures = about.signatures([verify.ONNX], bool(count_classes(generator)))[verify.ONNX]
+        described = {**metadata, "signatures": signatures, "weights": "float32"}
+        onnx_files.write_onnx(generator, work / verify.FILES[verify.ONNX], described)
     kinds = [kind for kind in formats if kind in verify.TFLITE]
     whole = tflite.convert(generator) if kinds else b""
     for kind in kinds:

@@ -49,6 +49,7 @@ def test_the_files_hold_standard_operators_a_free_batch_and_their_description(fo
         assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
         described = json.loads({entry.key: entry.value for entry in model.metadata_props}["keras_dcgan"])
         assert described["classes"]["names"] == ["a", "b", "c"]
+        assert set(described["signatures"]) == {ONNX_GENERATOR, ONNX_LATENTS}
     inputs = {value.name: (value.type, value.shape) for value in InferenceSession(folder / ONNX_GENERATOR).get_inputs()}
     assert inputs == {"latents": ("tensor(float)", ["N", LATENT_DIM]), "labels": ("tensor(int32)", ["N"])}
     outputs = {value.name: value.shape for value in InferenceSession(folder / ONNX_GENERATOR).get_outputs()}
