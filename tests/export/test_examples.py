@@ -93,6 +93,15 @@ def server(exported_with_classes):
         yield url
 
 
+def test_the_server_names_a_folder_that_it_cannot_serve(tmp_path):
+    command = [sys.executable, "-m", *calls.SERVE.split()]
+    environment = {**os.environ, "EXPORTED": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and done.stderr == (
+        f"error: EXPORTED: no folder {tmp_path}/onnx; python -m export --formats=onnx --out=FOLDER writes it\n"
+    )
+
+
 @pytest.mark.parametrize("path", ["examples/README.md", "examples/server/server.py", "docs/mobile.md"])
 def test_the_documents_give_the_command_that_the_tests_run(path):
     assert f"EXPORTED=exported/ {calls.SERVE}\n" in (ROOT / path).read_text()
