@@ -43,7 +43,7 @@ $(VENV)/installed-$(REQUIREMENTS): $(REQUIREMENTS) | $(VENV)/bin/pip
 	$(VENV)/bin/pip install --disable-pip-version-check -r $(REQUIREMENTS)
 	cp $(REQUIREMENTS) $@
 
-$(VENV)/installed-requirements-dev.txt: requirements-export.txt
+$(VENV)/installed-requirements-dev.txt: requirements-export.txt requirements-onnx.txt requirements-server.txt
 
 $(VENV)/installed-requirements-%.txt: requirements-%.txt $(VENV)/installed-$(REQUIREMENTS)
 	$(VENV)/bin/pip install --disable-pip-version-check -r $<

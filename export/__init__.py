@@ -1,1 +1,1 @@
-"""From a run folder to files that draw pictures without Keras: SavedModel and LiteRT (.tflite)."""
+"""From a run folder to files that draw pictures without Keras: SavedModel, LiteRT (.tflite) and ONNX."""

@@ -1,4 +1,4 @@
-"""python -m export: writes a run's generator as SavedModel and `.tflite` files, and checks each of them."""
+"""python -m export: writes a run's generator as SavedModel, `.tflite` and ONNX files, and checks each of them."""
 
 import importlib.util
 from pathlib import Path
@@ -11,15 +11,16 @@ from keras_dcgan.tools import terminal
 from . import verify
 
 USAGE = """
-Writes a trained generator as a SavedModel and as .tflite files for phones, browsers and small computers, with a
-model card, a contact sheet and checksums. It runs each file, compares it with Keras and removes a file that fails; the
-exit code is then 1. python -m export.sampler draws from a file.
+Writes a trained generator as a SavedModel, as .tflite files for phones, browsers and small computers and, on request,
+as ONNX, with a model card, a contact sheet and checksums. It runs each file, compares it with Keras and removes a file
+that fails; the exit code is then 1. python -m export.sampler draws from a file.
 
   python -m export --run_dir=runs/mnist --out=exported/
-  python -m export --run_dir=runs/mnist --out=exported/ --formats=float32,int8
+  python -m export --run_dir=runs/mnist --out=exported/ --formats=float32,int8,onnx
   python -m export --verify_only --out=exported/
 """
 PACKAGES = {"ai_edge_litert": "ai-edge-litert", "ai_edge_quantizer": "ai-edge-quantizer"}
+ONNX_PACKAGES = {name: name for name in ("onnx", "onnxruntime", "tf2onnx")}
 FEWEST_SAMPLES = 200  # a Fréchet distance of fewer is mostly noise
 
 
@@ -28,7 +29,8 @@ def define_flags(given: cli.Given) -> None:
     cli.define_generator(given, default="best if the run has one, else last")
     cli.define_path(given, "out", "the folder to write; it replaces an earlier export there")
     flags.DEFINE_string(
-        "formats", ",".join(verify.FILES), "what to write, separated by commas", flag_values=given
+        "formats", ",".join(verify.DEFAULT_FORMATS), f"what to write: some of {','.join(verify.FILES)}",
+        flag_values=given,
     )  # fmt: skip
     flags.DEFINE_integer(
         "samples", 2000, "pictures for the Fréchet distance of each file; 0: do not measure it", lower_bound=0,
@@ -53,7 +55,8 @@ def main(given: cli.Given) -> None:
     if 0 < given.samples < FEWEST_SAMPLES:
         raise cli.UserError(f"--samples={given.samples}: must be 0 or at least {FEWEST_SAMPLES}")
     source = cli.generator_file(given, default=_default(given.run_dir))
-    if missing := [name for module, name in PACKAGES.items() if importlib.util.find_spec(module) is None]:
+    packages = PACKAGES | (ONNX_PACKAGES if verify.ONNX in formats else {})
+    if missing := [name for module, name in packages.items() if importlib.util.find_spec(module) is None]:
         raise cli.UserError(f"the export needs {' and '.join(missing)}; run: pip install {' '.join(missing)}")
 
     _import_tensorflow()

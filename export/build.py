@@ -15,7 +15,7 @@ from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.networks import count_classes, float32_copy, latent_dim_of, with_labels
 from keras_dcgan.tools import files
 
-from . import card, folder, pictures, rng, sampler, saved_model, tflite, verify
+from . import about, card, folder, onnx_files, pictures, rng, sampler, saved_model, tflite, verify
 
 PARITY_SEED, PARITY_SAMPLES, MOST_PARITY_SAMPLES = 0, 16, 64
 METRICS = "metrics.json"  # written beside the generator by keras_dcgan.evaluate
@@ -44,7 +44,8 @@ def export(source: Path, out: Path, formats: list[str], samples: int) -> list[st
         write_files(generator, work, formats, record["model"])
         np.savez_compressed(work / verify.PARITY, **reference)  # type: ignore[arg-type]  # mypy: allow_pickle
         rows, drawn = verify.check_files(work, formats)
-        record["files"] = remove_failed(work, rows)
+        record["files"] = [{**row, "use": about.TARGETS[row["kind"]]} for row in remove_failed(work, rows)]
+        record["signatures"] = about.signatures([row["kind"] for row in record["files"]], bool(classes))
         sheet = {"Keras": reference["images"], **{row["kind"]: drawn[row["kind"]] for row in record["files"]}}
         names = [classes.names[label] for label in reference["labels"]] if classes else []
         pictures.write_contact_sheet(work / SHEET, sheet, names)
@@ -94,6 +95,10 @@ def describe(
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "source": {"file": source.name, "sha256": digest, "parameters": generator.count_params()},
         "versions": runs.versions(),
+        "data": about.data(config),
+        "code": about.code(source.parent / runs.CONFIG),
+        "limits": about.LIMITS,
+        "other_files": about.OTHER_FILES,
         "config": settings,
         "metrics": read_metrics(source.parent / METRICS, digest, config),
         "model": {
@@ -116,7 +121,7 @@ def without_paths(config: TrainConfig) -> dict[str, Any]:
     """The settings without the paths of this machine, which nobody else should see."""
     settings = {**config.to_dict(), **dict.fromkeys(setting_names("path"), "")}
     if is_path(config.dataset):
-        settings["dataset"] = f"pictures in {Path(config.dataset).resolve().name}"
+        settings["dataset"] = about.trained_on(config)
     return settings
 
 
@@ -142,7 +147,11 @@ def write_files(generator: keras.Model, work: Path, formats: list[str], metadata
     """Writes the generator to a folder in these formats."""
     if verify.SAVED_MODEL in formats:
         saved_model.write_saved_model(generator, work / verify.FILES[verify.SAVED_MODEL])
-    kinds = [kind for kind in formats if kind != verify.SAVED_MODEL]
+    if verify.ONNX in formats:
+        signatures = about.signatures([verify.ONNX], bool(count_classes(generator)))[verify.ONNX]
+        described = {**metadata, "signatures": signatures, "weights": "float32"}
+        onnx_files.write_onnx(generator, work / verify.FILES[verify.ONNX], described)
+    kinds = [kind for kind in formats if kind in verify.TFLITE]
     whole = tflite.convert(generator) if kinds else b""
     for kind in kinds:
         model = whole if kind == "float32" else tflite.quantize(whole, kind, count_classes(generator))
@@ -172,7 +181,7 @@ def add_frechet_distances(
     samples: int,
 ) -> None:
     """Adds to the record and to its files' rows how far quantising moves the pictures from the data set."""
-    rows = [row for row in record["files"] if row["kind"] != verify.SAVED_MODEL]
+    rows = [row for row in record["files"] if row["kind"] in verify.TFLITE]
     paths = {row["kind"]: work / row["file"] for row in rows}
     if measured := pictures.frechet_distances(config, generator, paths, samples, classes):
         record["frechet"] = measured

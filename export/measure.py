@@ -2,8 +2,8 @@
 
   python -m export.measure exported/generator-int8.tflite exported/parity.npz [IMAGES.npy]
 
-It imports only numpy and ai-edge-litert for a `.tflite` file, and only TensorFlow for a SavedModel: so it shows that
-the files need nothing else. IMAGES.npy receives the images that the file draws.
+It imports only numpy and ai-edge-litert for a `.tflite` file, TensorFlow for a SavedModel, and onnxruntime for a folder
+with ONNX files: so it shows that the files need nothing else. IMAGES.npy receives the images that the file draws.
 """
 
 import json
@@ -17,6 +17,7 @@ import numpy as np
 
 from . import rng
 
+ONNX_GENERATOR, ONNX_LATENTS = "generator.onnx", "latents.onnx"
 SEED, PICTURES = 7, 4  # pictures of `sample` that are compared with `generate` on numpy's latents
 TIMED_SECONDS, TIMED_RUNS = 0.7, 50
 
@@ -81,6 +82,34 @@ def measure_saved_model(
     wanted = rng.draw_latents(SEED, range(count), latents.shape[1])
     pictures = sample(seed=tf.constant(SEED), count=tf.constant(count), **given)["pictures"].numpy()
     found |= levels(pictures, generate(latents=tf.constant(wanted), **given)["images"].numpy())
+    return found, images
+
+
+def measure_onnx(
+    folder: Path, latents: np.ndarray, expected: np.ndarray, labels: np.ndarray | None = None
+) -> tuple[dict[str, Any], np.ndarray]:
+    """`measure_tflite` for ONNX files; `sample` is what the two of them draw together."""
+    import onnxruntime
+
+    def session(name: str, threads: int = 1):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        return onnxruntime.InferenceSession(folder / name, options, providers=["CPUExecutionProvider"])
+
+    generate, draw = session(ONNX_GENERATOR), session(ONNX_LATENTS)
+    given = {} if labels is None else {"labels": labels}
+    indices = np.arange(PICTURES if labels is None else len(labels), dtype=np.int32)
+    [images] = generate.run(["images"], {"latents": latents, **given})
+    [drawn] = draw.run(["latents"], {"seed": np.array(SEED, np.int32), "indices": indices})
+    [pictures] = generate.run(["pictures"], {"latents": drawn, **given})
+    found: dict[str, Any] = {"peak_mb": peak_mb()} | difference(images, expected)
+    wanted = rng.draw_latents(SEED, indices, latents.shape[1])
+    found |= {"latents_difference": float(np.abs(drawn - wanted).max())}
+    found |= levels(pictures, generate.run(["images"], {"latents": wanted, **given})[0])
+    one = {"latents": latents[:1]} | {name: values[:1] for name, values in given.items()}
+    for threads in (1, 2):
+        timed = session(ONNX_GENERATOR, threads)
+        found[f"ms_{threads}_thread{'s' * (threads > 1)}"] = fastest_ms(lambda run=timed: run.run(["images"], one))
     return found, images
 
 
@@ -155,9 +184,10 @@ def peak_mb() -> float:
 
 if __name__ == "__main__":
     if len(sys.argv) not in (3, 4):
-        sys.exit(f"usage: python -m {__package__}.measure FILE.tflite|SAVED_MODEL PARITY.npz [IMAGES.npy]")
+        sys.exit(f"usage: python -m {__package__}.measure FILE.tflite|SAVED_MODEL|ONNX PARITY.npz [IMAGES.npy]")
     target, parity = Path(sys.argv[1]), np.load(sys.argv[2])
-    measure = measure_saved_model if target.is_dir() else measure_tflite
+    of_folder = measure_onnx if (target / ONNX_GENERATOR).exists() else measure_saved_model
+    measure = of_folder if target.is_dir() else measure_tflite
     result, drawn = measure(target, parity["latents"], parity["images"], parity.get("labels"))
     if len(sys.argv) > 3:
         np.save(sys.argv[3], drawn)

@@ -1,4 +1,4 @@
-"""What an exported file must fulfil, and the checks for it; needs no TensorFlow except for a SavedModel."""
+"""What an exported file must fulfil, and the checks for it; each format needs only its own runtime."""
 
 import importlib.util
 import json
@@ -15,14 +15,18 @@ from keras_dcgan.tools.files import BadFile
 
 from . import folder
 
-SAVED_MODEL = "saved_model"
+SAVED_MODEL, ONNX = "saved_model", "onnx"
 FILES = {  # format -> its file or folder in the exported folder
     SAVED_MODEL: "saved_model",
     "float32": "generator.tflite",
     "float16": "generator-float16.tflite",
     "int8": "generator-int8.tflite",
     "int8-full": "generator-int8-full.tflite",
+    ONNX: "onnx",
 }
+RUNTIMES = {SAVED_MODEL: "tensorflow", ONNX: "onnxruntime"}  # of the formats that LiteRT does not read
+TFLITE = [name for name in FILES if name not in RUNTIMES]
+DEFAULT_FORMATS = [name for name in FILES if name != ONNX]
 PARITY = "parity.npz"  # latents, labels if any, and Keras's images for them: the reference that travels with the files
 LATENTS_DIFFERENCE = 2e-6  # between numpy's latents and the file's: a few roundings of values up to 6
 CONVOLUTIONS = ("FULLY_CONNECTED", "CONV_2D", "TRANSPOSE_CONV")  # they take nearly all of the time
@@ -42,6 +46,7 @@ LIMITS = {
     # tanh is steep; in the mean at most 0.0035 and 0.0051.
     "int8": (0.5, 0.02, 32, 0.5),
     "int8-full": (0.8, 0.02, 32, 0.5),
+    ONNX: (1e-5, 1e-6, 1, 0.01),
 }
 COLUMNS = {  # of the table: how a row is shown, or "-" if it lacks the value
     "file": "{file}", "MB": "{mb:.2f}", "max diff": "{max_difference:.1e}", "mean diff": "{mean_difference:.1e}",
@@ -114,7 +119,7 @@ def problems(found: dict[str, Any], limits: tuple[float, ...]) -> list[str]:
 def check_again(out: Path) -> list[str]:
     """Checks an exported folder once more, prints the table, and returns what is wrong; changes nothing.
 
-    Skips the SavedModel if there is no TensorFlow. Raises BadFile if `out` holds no export.
+    Skips a format whose runtime of `RUNTIMES` is not installed. Raises BadFile if `out` holds no export.
     """
     try:
         record = json.loads((out / folder.RECORD).read_text(encoding="utf-8"))
@@ -130,8 +135,8 @@ def check_again(out: Path) -> list[str]:
         if present.get(name) != digest
     ]
     if PARITY in present:
-        if importlib.util.find_spec("tensorflow") is None:
-            formats = [kind for kind in formats if kind != SAVED_MODEL]
+        missing = [kind for kind, module in RUNTIMES.items() if importlib.util.find_spec(module) is None]
+        formats = [kind for kind in formats if kind not in missing]
         rows, _ = check_files(out, formats)
         print(table(rows))
         wrong += [f"{row['file']}: {'; '.join(row['problems'])}" for row in rows if row["problems"]]

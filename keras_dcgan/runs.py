@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from absl import logging
 
@@ -181,8 +182,22 @@ def versions() -> dict[str, str]:
     return found
 
 
+def source_code() -> dict[str, str | None]:
+    """The "commit" of this code and the "url" that its checkout is from, without user names; None if not known."""
+    url = urlsplit(_git("config", "--get", "remote.origin.url") or "")
+    public = f"https://{url.hostname}{url.path}" if url.scheme == "https" and url.hostname else None
+    return {"commit": _git_commit(), "url": public}
+
+
 def _git_commit() -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    return _git("rev-parse", "HEAD")
+
+
+def _git(*arguments: str) -> str | None:
+    """What git prints in this file's checkout; None if it is in none, or only in somebody else's."""
+    if Path(__file__).parts[-3:-2] == ("site-packages",):
+        return None
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

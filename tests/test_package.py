@@ -84,7 +84,13 @@ def test_the_tested_releases_are_within_the_packages_ranges():
         requirement = Requirement(text)
         ranges[requirement.name] = requirement.specifier
     tested = {}
-    for file in ("requirements.txt", "requirements-cpu.txt", "requirements-dev.txt", "requirements-export.txt"):
+    for file in (
+        "requirements.txt",
+        "requirements-cpu.txt",
+        "requirements-dev.txt",
+        "requirements-export.txt",
+        "requirements-onnx.txt",
+    ):
         for line in (ROOT / file).read_text().splitlines():
             if line and not line.startswith(("#", "-r")):
                 requirement = Requirement(line)

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,26 @@ def test_a_start_killed_before_its_configuration_leaves_a_new_folder(tmp_path, m
     monkeypatch.undo()
     runs.begin(tmp_path, TrainConfig(), "CPU")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "config.json"]
+
+
+@pytest.mark.parametrize(
+    "remote, url",
+    [
+        ("https://anna:secret@example.org/dcgan.git?a=secret", "https://example.org/dcgan.git"),
+        ("/home/anna/dcgan", None),
+        ("git@example.org:anna/dcgan", None),
+        (None, None),
+    ],
+)
+def test_the_address_of_the_code_holds_no_secret_and_no_path(monkeypatch, remote, url):
+    monkeypatch.setattr(runs, "_git", lambda command, *_: remote if command == "config" else "abc1")
+    assert runs.source_code() == {"commit": "abc1", "url": url}
+
+
+def test_an_installed_package_does_not_take_the_commit_of_the_checkout_around_it(monkeypatch):
+    there = Path(runs.__file__).parent
+    monkeypatch.setattr(runs, "__file__", str(there / "venv/site-packages/keras_dcgan/runs.py"))
+    assert runs.source_code() == {"commit": None, "url": None}
 
 
 def test_a_resumed_run_writes_its_new_settings_and_removes_what_a_kill_left(tmp_path):

@@ -1,9 +1,11 @@
 // Draws pictures with an exported generator on Android.
 //
-// build.gradle.kts: implementation("com.google.ai.edge.litert:litert:2.1.0") or later.
+// build.gradle.kts, with minSdk 24 or later:
+//   implementation("com.google.ai.edge.litert:litert:2.3.0")
+//   implementation("com.google.ai.edge.litert:litert-gpu:2.3.0")  // for Accelerator.GPU only
 // Put generator-int8.tflite into src/main/assets/.
 //
-// This follows the public sources of the package; it was not compiled or run here.
+// The tests compile this file against stubs of the package's public classes. It was not run on a device.
 
 import android.content.Context
 import android.graphics.Bitmap

@@ -13,7 +13,7 @@ from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.networks import with_labels
 
 SIZE, LATENT_DIM = 16, 10
-TFLITE = {kind: name for kind, name in verify.FILES.items() if kind != verify.SAVED_MODEL}
+TFLITE = {kind: verify.FILES[kind] for kind in verify.TFLITE}
 CLASSES = Classes(("a", "b", "c"), (5, 1, 2))
 CONFIG = TrainConfig(width=4, image_size=SIZE, channels=1, latent_dim=LATENT_DIM)
 

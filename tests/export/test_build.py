@@ -83,7 +83,9 @@ def test_a_generator_without_its_run_as_a_saved_model_alone(run_dir, tmp_path):
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"saved_model", "export.json", "README.md", "contact_sheet.png", "parity.npz"}
     card = (tmp_path / "out" / "README.md").read_text()
-    assert "Not known" in card and "Not measured" in card and "```kotlin" not in card
+    assert (
+        "Recipe: not known" in card and "Data: not known" in card and "Not measured" in card and "```kotlin" not in card
+    )
 
 
 def test_figures_of_another_generator_or_data_set_are_not_quoted(run_dir, tmp_path):

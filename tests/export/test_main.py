@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from export.__main__ import _default, define_flags, main
-from export.verify import FILES
+from export.verify import DEFAULT_FORMATS, FILES
 from keras_dcgan import cli
 from keras_dcgan.tools.files import BadFile
 
@@ -19,10 +19,11 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_command_writes_every_file_and_lists_it_as_ok(finished, exported):
     names = {path.name for path in exported.iterdir()}
-    assert names == {*FILES.values(), "export.json", "README.md", "contact_sheet.png", "parity.npz"}
+    written = [FILES[kind] for kind in DEFAULT_FORMATS]
+    assert names == {*written, "export.json", "README.md", "contact_sheet.png", "parity.npz"}
     assert set(os.listdir(exported.parent)) == {"exported", ".exported.lock"}  # no scratch folder
     lines = finished.stdout.splitlines()
-    for name in FILES.values():
+    for name in written:
         assert [line for line in lines if line.startswith(name) and line.endswith("ok")], name
     assert "15 of 15" in finished.stdout
     assert lines[-1].startswith(f"Wrote {exported}: ")
@@ -73,6 +74,8 @@ def test_missing_packages_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(cli.UserError, match="run: pip install ai-edge-litert ai-edge-quantizer"):
         main(cli.parse(define_flags, [f"--run_dir={tmp_path}", f"--out={tmp_path}/out"]))
+    with pytest.raises(cli.UserError, match="ai-edge-quantizer onnx onnxruntime tf2onnx"):
+        main(cli.parse(define_flags, [f"--run_dir={tmp_path}", f"--out={tmp_path}/out", "--formats=int8,onnx"]))
 
 
 def test_the_best_generator_is_the_default_if_the_run_has_one(tmp_path):

@@ -8,7 +8,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from export import build, measure, rng, tflite, verify
 from keras_dcgan.networks import build_generator
 from keras_dcgan.tools.terminal import quiet
-from tests.export.helpers import LATENT_DIM, lively
+from tests.export.helpers import LATENT_DIM, TFLITE, lively
 
 
 def counted(path, **options):
@@ -21,7 +21,7 @@ def counted(path, **options):
     return measure.count_operators(path, interpreter)
 
 
-@pytest.mark.parametrize("name", [name for kind, name in verify.FILES.items() if kind != verify.SAVED_MODEL])
+@pytest.mark.parametrize("name", TFLITE.values())
 def test_xnnpack_runs_all_of_generate_and_the_convolutions_of_sample(exported, name):
     operators, delegated = counted(exported / name)
     assert sorted(operators) == ["generate", "latents", "sample"]

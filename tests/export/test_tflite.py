@@ -11,14 +11,11 @@ from ai_edge_litert.compiled_model import CompiledModel
 from ai_edge_quantizer import qtyping, recipe_manager
 
 from export import build, rng, tflite
-from export.verify import FILES, SAVED_MODEL
 from keras_dcgan.tools.terminal import quiet
-from tests.export.helpers import LATENT_DIM, runner
-
-TFLITE = [name for kind, name in FILES.items() if kind != SAVED_MODEL]
+from tests.export.helpers import LATENT_DIM, TFLITE, runner
 
 
-@pytest.mark.parametrize("name", TFLITE)
+@pytest.mark.parametrize("name", TFLITE.values())
 def test_the_runtime_behind_kotlin_and_swift_draws_the_same(exported, name):
     """By the signature's number, as Swift calls it; docs/mobile.md and the model card name these numbers."""
     with quiet():
@@ -33,9 +30,7 @@ def test_the_runtime_behind_kotlin_and_swift_draws_the_same(exported, name):
 
 
 def test_each_file_carries_its_metadata(exported):
-    for kind, name in FILES.items():
-        if kind == SAVED_MODEL:
-            continue
+    for kind, name in TFLITE.items():
         with zipfile.ZipFile(exported / name) as archive:
             metadata = json.loads(archive.read("metadata.json"))
         assert metadata["name"] == "keras-dcgan-generator" and metadata["weights"] == kind
