@@ -9,8 +9,8 @@ const NAME = 'keras-dcgan-generator'; // what the files say of themselves
 const KINDS = {
   int8: 'small and fast',
   'int8-full': 'small and fast, larger errors',
-  float32: 'exact, 3 times as slow as int8',
-  float16: 'exact, 12 times as slow as int8',
+  float32: 'as Keras draws, 3 times the time of int8',
+  float16: 'as Keras draws, 12 times the time of int8',
 };
 
 /** What was exported, by export.json: [{file, kind, bytes}], or [] if it cannot be read. */

@@ -45,7 +45,9 @@ class Content:
 def pack(plain: bytes) -> Content:
     """The same bytes always give the same content."""
     gzipped = gzip.compress(plain, 6, mtime=0)
-    return Content(plain, gzipped if len(gzipped) < 0.95 * len(plain) else None, f'W/"{zlib.crc32(plain):08x}-{len(plain):x}"')
+    return Content(
+        plain, gzipped if len(gzipped) < 0.95 * len(plain) else None, f'W/"{zlib.crc32(plain):08x}-{len(plain):x}"'
+    )
 
 
 @functools.lru_cache(maxsize=64)  # compressing the runtime takes half a second
@@ -141,6 +143,10 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def log_request(self, code="-", size="-") -> None:
         pass  # errors are logged
+
+    def log_error(self, text: str, *values) -> None:
+        if not text.startswith("Request timed out"):  # a connection that nobody uses any more
+            super().log_error(text, *values)
 
 
 def serve(exported: Path, url: str, host: str, port: int) -> None:
