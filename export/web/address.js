@@ -10,7 +10,7 @@ import { Problem } from './page.js';
 
 export const PICTURES = 30;
 export const MAX_SEED = 2 ** 31 - 1;
-const WAIT_MS = 200; // browsers limit how often an address may change
+const WAIT_MS = 500; // Safari allows 100 changes of an address in 30 seconds
 
 /** The number `text`; or `instead`, and a line in `wrong`, if it is not a whole number from `least` to `most`. */
 function readNumber(name, text, least, most, instead, wrong) {

@@ -1,11 +1,13 @@
 // Drives the page as a person would, and prints as JSON what it saw, for tests/export/test_web.py:
 //
-//   node check.mjs URL CHROMIUM
+//   node check.mjs URL CHROMIUM EXPORTED     the exported folder, in which it replaces a file
 
+import { copyFileSync } from 'node:fs';
 import {
-  accessibility, console_, DESKTOP, grid, open, overflow, picture, report, settled, silenceable, SMALL, visit,
+  accessibility, console_, DESKTOP, grid, open, options, overflow, picture, report, settled, silenceable, SMALL, url, visit,
 } from './drive.mjs';
 
+const [EXPORTED] = options;
 const facts = async (page) => Object.fromEntries(await page.$$eval('dd', (all) => all.map((dd) => [dd.id, dd.textContent])));
 
 async function problem(query, before = () => {}) {
@@ -15,6 +17,39 @@ async function problem(query, before = () => {}) {
   seen.links = await page.$$eval('#problem a', (all) => all.map((link) => link.href));
   await page.context().close();
   return seen;
+}
+
+/** A visit, the page as an earlier visit stored it after the server's file has changed, and after the button. */
+async function renewal() {
+  const weights = [];
+  const page = await open(DESKTOP);
+  copyFileSync(`${EXPORTED}/generator.tflite`, `${EXPORTED}/changing.tflite`);
+  await visit(page, '?file=changing.tflite');
+  await page.locator('#offline', { hasText: 'works' }).waitFor();
+  weights.push((await facts(page)).weights);
+  await visit(page, '?file=changing.tflite');
+  await page.waitForLoadState('networkidle');
+  weights.push(await page.locator('#renewed').isVisible());
+  copyFileSync(`${EXPORTED}/generator-int8.tflite`, `${EXPORTED}/changing.tflite`);
+  await visit(page, '?file=changing.tflite');
+  weights.push((await facts(page)).weights);
+  await page.locator('#reload').click();
+  await page.locator('#weights', { hasText: 'int8' }).waitFor();
+  await page.context().close();
+  return weights;
+}
+
+/** What the page says if a file of the site never comes. */
+async function patience() {
+  const page = await open();
+  await page.clock.install();
+  await page.route('**/generator-int8.tflite', () => {});
+  const asked = page.waitForRequest('**/generator-int8.tflite');
+  await page.goto(url);
+  await asked;
+  await page.clock.runFor(21_000);
+  await page.waitForSelector('main[data-state=failed]');
+  return settled(page);
 }
 
 async function check() {
@@ -83,6 +118,8 @@ async function check() {
   seen.problems.part = await problem('', (p) => p.route('**/morph.js', (route) => route.abort()));
   seen.problems.runtime = await problem('', (p) => p.route('**/litert/wasm/*.js', (route) => route.abort()));
 
+  seen.renewal = await renewal();
+  seen.problems.silent = await patience();
   await page.locator('#offline', { hasText: 'works' }).waitFor();
   for (const [name, end] of [['hanging', () => server.silence()], ['gone', () => server.close()]]) {
     end();

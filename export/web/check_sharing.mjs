@@ -1,6 +1,6 @@
 // What a visitor does with the page on a phone and with its links and files; for tests/export/test_web_sharing.py:
 //
-//   node check_sharing.mjs URL CHROMIUM FOLDER     saves the files to this folder
+//   node check_sharing.mjs URL CHROMIUM FOLDER     with a colour.tflite; saves the files to this folder
 
 import { accessibility, console_, DESKTOP, grid, open, options, overflow, PHONE, picture, report, settled, url, visit } from './drive.mjs';
 
@@ -83,6 +83,13 @@ async function inDark(seen) {
   seen.accessibility['desktop in the light'] = await accessibility(light);
 }
 
+async function inColour(seen) {
+  const page = await open(PHONE);
+  await visit(page, '?file=colour.tflite&seed=3&way=0');
+  seen.colours = await grid(page);
+  seen.saved.colour = await save(page, '#saveanimation');
+}
+
 async function whenSomethingFails(seen) {
   const page = await open(DESKTOP);
   await visit(page, '?seed=7');
@@ -115,6 +122,6 @@ async function installed(seen) {
 
 await report(async () => {
   const seen = { accessibility: {}, overflow: {} };
-  for (const part of [onAPhone, inDark, whenSomethingFails, installed]) await part(seen);
+  for (const part of [onAPhone, inDark, inColour, whenSomethingFails, installed]) await part(seen);
   return { ...seen, console: console_ };
 });

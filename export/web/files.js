@@ -1,5 +1,6 @@
 // The exported files: which there are, which one is taken, and what a file says of itself.
 
+import { fullAddress } from './address.js';
 import { download } from './download.js';
 import { Problem, ui } from './page.js';
 
@@ -28,7 +29,11 @@ export function defaultFile(files) {
   return first?.file ?? 'generator-int8.tflite';
 }
 
-const withFile = (file) => `?${new URLSearchParams({ ...Object.fromEntries(new URLSearchParams(location.search)), file })}`;
+function withFile(file) {
+  const address = new URL(fullAddress());
+  address.searchParams.set('file', file);
+  return address.href;
+}
 
 /** The choice between the files; choosing one opens the page anew. */
 export function offerFiles(files, chosen) {

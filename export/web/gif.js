@@ -20,10 +20,11 @@ export function encodeGif(frames, width, height, times) {
   ];
   for (const frame of frames) {
     const indices = new Uint8Array(width * height * times * times);
-    for (let i = 0; i < indices.length; i++) {
-      const x = Math.floor((i % (width * times)) / times), y = Math.floor(i / (width * times * times));
-      const pixel = 4 * (y * width + x);
-      indices[i] = grey ? frame[pixel] : nearest(frame.subarray(pixel, pixel + 3), DITHER[4 * (y % 4) + (x % 4)]);
+    for (let y = 0, i = 0; y < height * times; y++) {
+      for (let x = 0; x < width * times; x++, i++) {
+        const pixel = 4 * (Math.floor(y / times) * width + Math.floor(x / times));
+        indices[i] = grey ? frame[pixel] : nearest(frame, pixel, DITHER[4 * (y % 4) + (x % 4)]);
+      }
     }
     parts.push([0x21, 0xf9, 4, 0, ...word(DELAY), 0, 0], [0x2c, 0, 0, 0, 0, ...size, 0, CODE_BITS], ...blocks(compress(indices)));
   }
@@ -31,8 +32,9 @@ export function encodeGif(frames, width, height, times) {
   return new Blob(parts.map((part) => Uint8Array.from(part)), { type: 'image/gif' });
 }
 
-function nearest(rgb, dither) {
-  const [r, g, b] = LEVELS.map((levels, c) => Math.min(levels - 1, Math.floor((rgb[c] / 255) * (levels - 1) + dither)));
+/** The number of a colour in the table; `dither`, from 0 to 1, decides between the two levels around each value. */
+function nearest(frame, pixel, dither) {
+  const [r, g, b] = LEVELS.map((levels, c) => Math.floor((frame[pixel + c] / 255) * (levels - 1) + dither));
   return 42 * r + 6 * g + b;
 }
 

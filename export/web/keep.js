@@ -9,7 +9,8 @@ export async function keep() {
   navigator.serviceWorker.addEventListener('message', () => (ui.renewed.hidden = false));
   ui.reload.addEventListener('click', () => location.reload());
   await navigator.serviceWorker.register('sw.js');
-  await navigator.serviceWorker.ready;
+  const { active } = await navigator.serviceWorker.ready;
+  active.postMessage('loaded');
   const cache = await caches.open(CACHE);
   const fetched = performance.getEntriesByType('resource').map(({ name }) => name);
   for (const url of new Set([location.origin + location.pathname, ...fetched])) {

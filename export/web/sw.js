@@ -2,6 +2,12 @@
 
 const CACHE = 'keras-dcgan'; // also in keep.js
 
+const LOADED_MS = 20_000; // after which a page has loaded, or never will
+
+// The files are renewed when the page says that it has loaded: files of two versions do not fit together.
+let loaded = () => {};
+let renewal = Promise.resolve(false); // whether the last one has changed anything
+
 self.addEventListener('install', () => self.skipWaiting());
 self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim()));
 self.addEventListener('fetch', (event) => {
@@ -9,9 +15,20 @@ self.addEventListener('fetch', (event) => {
   if (method === 'GET' && url.startsWith(self.location.origin)) event.respondWith(answer(event));
 });
 
+self.addEventListener('message', (event) => {
+  loaded();
+  event.waitUntil(renewal.then((changed) => changed && event.source.postMessage('renewed')));
+});
+
 async function answer(event) {
   const cache = await caches.open(CACHE);
-  if (event.request.mode === 'navigate') event.waitUntil(renew(cache));
+  if (event.request.mode === 'navigate') {
+    const wait = new Promise((resolve) => {
+      loaded = resolve;
+      setTimeout(resolve, LOADED_MS);
+    });
+    event.waitUntil((renewal = wait.then(() => renew(cache))));
+  }
   const key = event.request.url.replace(/[?#].*/, ''); // the page is the same for every query
   const kept = await cache.match(key);
   if (kept) return kept;
@@ -21,7 +38,7 @@ async function answer(event) {
   return response;
 }
 
-/** Asks the server for what has changed. Stores all of it or nothing, for files of two versions do not fit together. */
+/** Asks the server for what has changed, stores all of it or nothing, and returns whether there was something. */
 async function renew(cache) {
   const stored = await cache.keys();
   const answers = await Promise.all(
@@ -33,9 +50,8 @@ async function renew(cache) {
       return { url, response: response.ok ? new Response(await response.blob(), response) : response };
     }),
   ).catch(() => []); // no network
-  if (answers.some(({ response }) => ![200, 304, 404].includes(response.status))) return;
+  if (answers.some(({ response }) => ![200, 304, 404].includes(response.status))) return false;
   const changed = answers.filter(({ response }) => response.status !== 304);
   for (const { url, response } of changed) await (response.ok ? cache.put(url, response) : cache.delete(url));
-  if (!changed.length) return;
-  for (const client of await self.clients.matchAll()) client.postMessage('renewed');
+  return changed.length > 0;
 }

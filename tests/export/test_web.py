@@ -1,7 +1,6 @@
 """The page of export/web/ in a headless Chromium: what it draws, against Python's LiteRT on the same files."""
 
 import json
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +11,7 @@ import pytest
 from export import build, rng
 from keras_dcgan.generators import interpolate
 from keras_dcgan.networks import build_generator
-from tests.export.browser import WEB, look, serve
+from tests.export.browser import WEB, look
 from tests.export.helpers import LATENT_DIM, SIZE, lively, runner
 
 PICTURES = 30
@@ -42,7 +41,7 @@ def exported(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(chromium, exported) -> SimpleNamespace:
-    return look("check.mjs", chromium, exported)
+    return look("check.mjs", chromium, exported, exported)
 
 
 def pictures(rgba: list) -> np.ndarray:
@@ -107,6 +106,7 @@ def test_the_page_shows_time_and_size(page, exported):
         ("foreign", "foreign.tflite is incomplete, or python -m export did not write it."),
         ("text", "text.tflite is not a .tflite file."),
         ("webassembly", "This browser has no WebAssembly"),
+        ("silent", "generator-int8.tflite cannot be loaded: the server does not answer"),
         ("part", "A part of the page cannot be loaded. Check the network"),
         ("runtime", "The runtime, LiteRT.js, cannot be loaded."),
         ("offline", "generator-float16.tflite cannot be loaded: there is no network"),
@@ -138,6 +138,10 @@ def test_the_page_starts_at_once_without_an_answer_of_the_server(page, server):
     assert page.offline[server]["seconds"] < 5  # 0.4 on an idle machine
 
 
+def test_a_new_export_is_announced_and_seen_after_the_button(page):
+    assert page.renewal == ["float32", False, "float32"]  # with the first file, the same again, and the replaced one
+
+
 def test_no_errors_in_the_console(page):
     """Except the browser's own lines about files that the test withholds."""
     errors = [line for line in page.console if line[0] == "error"]
@@ -152,31 +156,6 @@ def test_no_errors_in_the_console(page):
 def test_the_page_passes_axe_and_is_no_wider_than_the_screen(page):
     assert page.accessibility == {"dark": [], "light": []}
     assert max(page.overflow.values()) <= 0
-
-
-def test_pictures_in_colour(chromium, tmp_path):
-    out = export(tmp_path, 3, ["float32"])
-    server, url = serve(out)
-    script = f"""
-      import {{ chromium }} from 'playwright-core';
-      const browser = await chromium.launch({{ executablePath: {json.dumps(chromium)}, args: ['--no-sandbox'] }});
-      const page = await browser.newPage();
-      await page.goto({json.dumps(url + "?seed=3")});
-      await page.waitForSelector('main[data-state=ready]');
-      console.log(JSON.stringify(await page.$$eval('#grid canvas', (all) => all.map((canvas) =>
-        [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]))));
-      await browser.close();
-    """
-    try:
-        done = subprocess.run(
-            ["node", "--input-type=module", "-e", script], cwd=WEB, capture_output=True, text=True, timeout=120
-        )
-    finally:
-        server.kill()
-        server.wait(60)
-    assert done.returncode == 0, done.stderr[-2000:]
-    drawn = np.array(json.loads(done.stdout), np.uint8).reshape(-1, SIZE, SIZE, 4)[..., :3]
-    assert_near(drawn, in_python(out / "generator.tflite", 3), "float32")
 
 
 def test_the_lockfile_names_no_registry():

@@ -1,14 +1,16 @@
 """The page on a phone: the layout, the walk from picture to picture, what it saves, and the links that it shares."""
 
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from tests.export.browser import look
 from tests.export.helpers import SIZE
-from tests.export.test_web import export
+from tests.export.test_web import assert_near, export, in_python
 
 HEIGHT, SAVED = 844, 256  # pixels of the phone's screen, and of a saved picture
 
@@ -19,8 +21,14 @@ def saved(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(chromium, tmp_path_factory, saved) -> SimpleNamespace:
+def colour(tmp_path_factory) -> Path:
+    return export(tmp_path_factory.mktemp("colour"), 3, ["float32"]) / "generator.tflite"
+
+
+@pytest.fixture(scope="module")
+def page(chromium, tmp_path_factory, colour, saved) -> SimpleNamespace:
     out = export(tmp_path_factory.mktemp("grey"), 1, ["float32", "int8"])
+    shutil.copy(colour, out / "colour.tflite")
     return look("check_sharing.mjs", chromium, out, saved)
 
 
@@ -60,20 +68,28 @@ def test_the_saved_picture_is_the_one_on_the_screen(page, saved):
     np.testing.assert_array_equal(image, shown.repeat(times, 0).repeat(times, 1))
 
 
-def test_the_saved_animation_goes_from_a_to_b_and_back(page, saved):
-    with Image.open(saved / page.saved["animation"]) as file:
-        frames = []
-        for index in range(file.n_frames):
-            file.seek(index)
-            frames.append(np.array(file.convert("L")))
+def read_frames(path: Path, mode: str) -> np.ndarray:
+    with Image.open(path) as file:
         assert file.info["loop"] == 0 and file.info["duration"] == 50
-    assert len(frames) == 40 and frames[0].shape == (SAVED, SAVED)
-    for index in range(1, 20):
-        np.testing.assert_array_equal(frames[index], frames[-index])
+        return np.array([np.array(frame.convert(mode)) for frame in ImageSequence.Iterator(file)])
+
+
+def test_the_saved_animation_goes_from_a_to_b_and_back(page, saved):
+    frames = read_frames(saved / page.saved["animation"], "L")
+    assert frames.shape == (40, SAVED, SAVED)
+    np.testing.assert_array_equal(frames[1:20], frames[:20:-1])
     shown = np.array(page.morph, np.uint8).reshape(SIZE, SIZE, 4)[..., 0]
     times = SAVED // SIZE
     np.testing.assert_array_equal(frames[6][::times, ::times], shown)  # 30 % of the way
     assert len({frame.tobytes() for frame in frames[:21]}) > 10
+
+
+def test_pictures_in_colour_are_python_s_and_keep_their_colours_in_an_animation(page, colour, saved):
+    drawn = np.array(page.colours, np.uint8).reshape(-1, SIZE, SIZE, 4)[..., :3]
+    assert_near(drawn, in_python(colour, 3), "float32")
+    frame = read_frames(saved / page.saved["colour"], "RGB")[0].astype(float)
+    pixels = frame.reshape(SIZE, SAVED // SIZE, SIZE, SAVED // SIZE, 3).mean((1, 3))  # of the dither of each pixel
+    assert np.abs(pixels - drawn[0]).mean() < 4
 
 
 def test_a_failing_draw_is_shown_and_the_next_one_clears_it(page):
