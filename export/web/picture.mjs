@@ -2,15 +2,15 @@
 //
 //   node picture.mjs URL CHROMIUM ../../docs/web.png [TEXT]
 
-import { open, options, report, visit } from './drive.mjs';
+import { DESKTOP, open, options, PHONE, report, visit } from './drive.mjs';
 
 const HEIGHT = 530; // pixels of each view; the picture must stay under 200 KB
 
 /** The page on a desktop and on a phone, side by side. */
 async function draw() {
   const views = [];
-  for (const [width, height, colorScheme] of [[1200, 1040, 'dark'], [390, 844, 'light']]) {
-    const page = await open({ viewport: { width, height }, colorScheme, deviceScaleFactor: 1 });
+  for (const view of [{ ...DESKTOP, viewport: { width: 1200, height: 1040 } }, PHONE]) {
+    const page = await open({ ...view, deviceScaleFactor: 1 });
     await visit(page, options[1] ? `?seed=7&text=${options[1]}` : '?seed=7');
     for (const index of [5, 28]) await page.locator('#grid button').nth(index).click();
     await page.waitForFunction(() => document.getElementById('speed').textContent.endsWith('ms'));

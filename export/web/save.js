@@ -7,6 +7,7 @@ import { attempt, ui } from './page.js';
 
 const LEAST_PIXELS = 256; // of a saved picture's height; a generator's own 64 are too few for a message
 const FRAMES = 20; // from A to B; as many go back
+const COPY = 'Copy link';
 
 function download(blob, name) {
   const link = Object.assign(document.createElement('a'), { href: URL.createObjectURL(blob), download: name });
@@ -44,6 +45,8 @@ async function share() {
   if (!navigator.share) {
     await navigator.clipboard.writeText(url);
     ui.status.textContent = 'The link is copied.';
+    ui.share.textContent = 'Copied'; // the status may be out of view
+    setTimeout(() => (ui.share.textContent = COPY), 2000);
     return;
   }
   await navigator.share({ title: document.title, url }).catch((error) => {
@@ -58,5 +61,5 @@ export function offerSaving(morph) {
   ui.saveanimation.addEventListener('click', attempt(() => saveAnimation(morph.stop(), `${name()}.gif`)));
   ui.share.addEventListener('click', attempt(share));
   ui.share.hidden = !navigator.share && !navigator.clipboard; // neither at a plain http address
-  ui.share.textContent = navigator.share ? 'Share' : 'Copy link';
+  ui.share.textContent = navigator.share ? 'Share' : COPY;
 }
