@@ -11,7 +11,7 @@ const KINDS = {
   int8: 'small and fast',
   'int8-full': 'small and fast, larger errors',
   float32: 'as Keras draws, 3 times the time of int8',
-  float16: 'as Keras draws, 12 times the time of int8',
+  float16: 'as Keras draws, 10 times the time of int8',
 };
 
 /** What was exported, by export.json: [{file, kind, bytes}], or [] if it cannot be read. */

@@ -1,9 +1,9 @@
 // Measures how long the first picture takes in a new profile, on this machine and on a slow line, and how long the whole
-// page takes if an earlier visit stored it and the server is silent. Prints seconds and bytes as JSON:
+// page takes if an earlier visit stored it and the server is silent; then the time per picture of each file. Prints JSON:
 //
 //   node measure.mjs URL CHROMIUM
 
-import { open, PHONE, report, settled, silenceable, url } from './drive.mjs';
+import { open, PHONE, report, settled, silenceable, url, visit } from './drive.mjs';
 
 const LINE = { latency: 150, downloadThroughput: 1.6e6 / 8, uploadThroughput: 0.75e6 / 8 }; // 1.6 Mbit/s
 
@@ -47,8 +47,23 @@ async function silentServer() {
   return { seconds, status, problem };
 }
 
+/** Milliseconds per picture of each file, as the page shows them. */
+async function speeds() {
+  const page = await open(PHONE);
+  await visit(page, '');
+  const files = await page.$$eval('#file option', (all) => all.map((option) => option.value));
+  const found = {};
+  for (const file of files.length ? files : ['generator-int8.tflite']) {
+    await visit(page, `?file=${file}`);
+    await page.waitForFunction(() => document.getElementById('speed').textContent.endsWith('ms'));
+    found[file] = await page.locator('#speed').textContent();
+  }
+  return found;
+}
+
 await report(async () => ({
   here: await firstPicture(),
   slow: await firstPicture(LINE),
   silent: await silentServer(),
+  speeds: await speeds(),
 }));
