@@ -23,6 +23,12 @@ async function onAPhone(seen) {
     views.push(await boxes(page, '#grid', `#grid button:nth-of-type(${index + 1})`, '#morph', '#play'));
   }
   seen.views = views;
+  await page.setViewportSize({ width: 390, height: 664 }); // with the browser's own bars
+  await page.locator('#grid button').nth(8).tap();
+  seen.low = await boxes(page, '#grid button:nth-of-type(9)', '#morph', '#play');
+  await page.setViewportSize(PHONE.viewport);
+  await page.locator('#grid button').nth(4).tap();
+  await page.locator('#grid button').nth(28).tap();
   seen.overflow.phone = await overflow(page);
   seen.hints = { phone: await page.locator('.keys').isVisible() };
 

@@ -5,10 +5,11 @@ import { Problem, ui } from './page.js';
 const SIZES = JSON.parse(ui.sizes.textContent); // address -> bytes; serve.py writes them into index.html
 const PATIENCE_MS = 20_000; // without a byte
 const AT_ONCE = 2; // the runtime and the generator
+let finished = false;
 const running = []; // {done, total}: bytes as they are sent, compressed if the server compresses
 
 function showProgress() {
-  if (running.length < AT_ONCE) return; // the total is not known yet
+  if (finished || running.length < AT_ONCE) return; // with one, the total is not known yet
   const [done, total] = ['done', 'total'].map((part) => running.reduce((sum, download) => sum + download[part], 0));
   ui.progress.hidden = false;
   ui.progress.max = total;
@@ -17,6 +18,7 @@ function showProgress() {
 }
 
 export function hideProgress() {
+  finished = true;
   ui.progress.hidden = true;
   ui.loaded.textContent = '';
 }

@@ -165,8 +165,9 @@ def serve(exported: Path, url: str, host: str, port: int) -> None:
         if error.errno == errno.EADDRINUSE:
             raise OSError(f"--port={port}: another program uses it; give another port, or 0 for a free one") from None
         raise
-    # The first visitor should not wait for the compression.
-    threading.Thread(target=lambda: [read(source) for source in files.values()], daemon=True).start()
+    # The first visitor should not wait for the compression; the models may be many and large.
+    runtime = [source for name, source in files.items() if not name.startswith("models/")]
+    threading.Thread(target=lambda: [read(source) for source in runtime], daemon=True).start()
     with server:
         print(f"Serving {exported} at http://{host}:{server.server_port}/ until Ctrl-C", flush=True)
         server.serve_forever()

@@ -37,6 +37,9 @@ def test_the_grid_and_the_morph_are_in_view_together(page):
         assert grid["y"] >= 0 and grid["y"] + grid["height"] <= morph["y"]  # nothing covers a picture
         assert chosen["y"] >= 0 and morph["height"] > 80
         assert all(box["y"] + box["height"] <= HEIGHT for box in (morph, play))
+    chosen, morph, play = page.low
+    assert chosen["y"] >= 0 and chosen["y"] + chosen["height"] <= morph["y"]
+    assert all(box["y"] + box["height"] <= 664 for box in (morph, play))
     assert max(page.overflow.values()) <= 0
 
 
