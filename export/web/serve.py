@@ -9,19 +9,58 @@ Needs nothing but Python; `npm ci` in this folder installs the runtime for the b
 import argparse
 import errno
 import functools
+import gzip
+import html
 import http.server
-import shutil
+import io
+import json
 import socket
 import sys
+import threading
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 WEB = Path(__file__).parent
-PAGE = ["index.html", "main.css", "main.js", "sw.js"]
 CORE, UTILS = WEB / "node_modules/@litertjs/core", WEB / "node_modules/@litertjs/wasm-utils"
+PAGE = ["main.css", "manifest.webmanifest", "icon.svg", "icon-192.png", "icon-512.png"]  # and all .js files
+TYPES = {
+    ".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".json": "application/json",
+    ".png": "image/png", ".svg": "image/svg+xml", ".wasm": "application/wasm",
+    ".webmanifest": "application/manifest+json",
+}  # fmt: skip
+SHEET = "contact_sheet.png"  # the picture that a shared link shows
 
 
-def site(exported: Path) -> dict[str, Path]:
+@dataclass(frozen=True)
+class Content:
+    """A file of the site: its bytes, the same compressed (None if that saves little), and its mark for browsers."""
+
+    plain: bytes
+    gzipped: bytes | None
+    etag: str
+
+
+def pack(plain: bytes) -> Content:
+    """The same bytes always give the same content."""
+    gzipped = gzip.compress(plain, 6, mtime=0)
+    return Content(
+        plain, gzipped if len(gzipped) < 0.95 * len(plain) else None, f'W/"{zlib.crc32(plain):08x}-{len(plain):x}"'
+    )
+
+
+@functools.lru_cache(maxsize=64)  # compressing the runtime takes half a second
+def _read(path: Path, changed_ns: int) -> Content:
+    return pack(path.read_bytes())
+
+
+def read(source: Path | bytes) -> Content:
+    """The content of a file as it is on the disk now, or of the bytes themselves."""
+    return pack(source) if isinstance(source, bytes) else _read(source, source.stat().st_mtime_ns)
+
+
+def site(exported: Path, url: str = "") -> dict[str, Path | bytes]:
     """The files of the site by their address, which is relative to the page's.
 
     A link in `exported` that leads out of it is not among them. Raises ValueError if the runtime is not installed, or
@@ -32,13 +71,13 @@ def site(exported: Path) -> dict[str, Path]:
     folder = exported.resolve()
     models = [
         path
-        for path in [*sorted(exported.glob("*.tflite")), exported / "export.json"]
+        for path in [*sorted(exported.glob("*.tflite")), exported / "export.json", exported / SHEET]
         if path.is_file() and path.resolve().parent == folder
     ]
     if not any(path.suffix == ".tflite" for path in models):
         raise ValueError(f"--exported={exported}: there is no .tflite file; python -m export writes them")
-    return {
-        **{name: WEB / name for name in PAGE},
+    files = {
+        **{path.name: path for path in [*(WEB / name for name in PAGE), *sorted(WEB.glob("*.js"))]},
         "litert/core/index.js": CORE / "dist/index.js",
         "litert/wasm-utils/index.js": UTILS / "dist/index.js",
         # The browser takes one of these two; the others need settings that the page does not use.
@@ -49,41 +88,71 @@ def site(exported: Path) -> dict[str, Path]:
         },
         **{f"models/{path.name}": path for path in models},
     }
+    return {"index.html": index(files, url), **files}
+
+
+def index(files: dict[str, Path], url: str) -> bytes:
+    """index.html with what only the server knows: the sizes of the large files, and the address for shared links."""
+    text = (WEB / "index.html").read_text(encoding="utf-8")
+    sizes = {name: path.stat().st_size for name, path in files.items() if path.suffix in (".wasm", ".tflite")}
+    text = text.replace('id="sizes">{}', f'id="sizes">{json.dumps(sizes)}')
+    text = text.replace('content="models/', f'content="{html.escape(url)}models/')
+    if f"models/{SHEET}" not in files:
+        text = "".join(line for line in text.splitlines(keepends=True) if SHEET not in line)
+    return text.encode()
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     """Answers with the files of `site`, and with no other file on the disk."""
 
-    extensions_map = {  # noqa: RUF012 (as the base class has it); the machine's own table may say text/plain
-        ".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".json": "application/json",
-        ".wasm": "application/wasm", "": "application/octet-stream",
-    }  # fmt: skip
+    protocol_version = "HTTP/1.1"  # one connection carries many files
+    timeout = 60  # seconds for the next request of a connection
 
-    def __init__(self, *arguments, exported: Path, **options):
-        self.exported = exported
+    def __init__(self, *arguments, exported: Path, url: str, **options):
+        self.exported, self.url = exported, url
         super().__init__(*arguments, **options)
 
-    def translate_path(self, path: str) -> str:
-        name = unquote(urlsplit(path).path).removeprefix("/") or "index.html"
+    def send_head(self) -> io.BytesIO | None:
+        name = unquote(urlsplit(self.path).path).removeprefix("/") or "index.html"
         try:
-            files = site(self.exported)  # looked up for each request, so a new export is seen at once
-        except ValueError:
-            files = {}
-        return str(files.get(name, WEB / "no such file"))
+            content = read(site(self.exported, self.url)[name])  # read anew, so a new export is seen at once
+        except (ValueError, KeyError, OSError):
+            self.send_error(404)
+            return None
+        if self.headers.get("If-None-Match") == content.etag:
+            self.send_response(304)
+            self.send_header("ETag", content.etag)
+            self.end_headers()
+            return None
+        body = content.plain
+        self.send_response(200)
+        if content.gzipped and "gzip" in self.headers.get("Accept-Encoding", ""):
+            body = content.gzipped
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Type", TYPES.get(Path(name).suffix, "application/octet-stream"))
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", content.etag)
+        self.end_headers()
+        return io.BytesIO(body)
 
     def end_headers(self) -> None:
         self.send_header("Cache-Control", "no-cache")  # ask whether the file has changed; a new export is seen at once
+        self.send_header("Vary", "Accept-Encoding")
         self.send_header("X-Content-Type-Options", "nosniff")
         super().end_headers()
 
     def log_request(self, code="-", size="-") -> None:
         pass  # errors are logged
 
+    def log_error(self, text: str, *values) -> None:
+        if not text.startswith("Request timed out"):  # a connection that nobody uses any more
+            super().log_error(text, *values)
 
-def serve(exported: Path, host: str, port: int) -> None:
+
+def serve(exported: Path, url: str, host: str, port: int) -> None:
     """Serves until interrupted. Raises ValueError as `site` does and for a bad address, OSError if it cannot listen."""
-    site(exported)
-    handler = functools.partial(Handler, exported=exported)
+    files = site(exported)
+    handler = functools.partial(Handler, exported=exported, url=url)
     try:
         server = http.server.ThreadingHTTPServer((host, port), handler)
     except (socket.gaierror, UnicodeError):
@@ -96,21 +165,35 @@ def serve(exported: Path, host: str, port: int) -> None:
         if error.errno == errno.EADDRINUSE:
             raise OSError(f"--port={port}: another program uses it; give another port, or 0 for a free one") from None
         raise
+    # The first visitor should not wait for the compression; the models may be many and large.
+    runtime = [source for name, source in files.items() if not name.startswith("models/")]
+    threading.Thread(target=lambda: [read(source) for source in runtime], daemon=True).start()
     with server:
         print(f"Serving {exported} at http://{host}:{server.server_port}/ until Ctrl-C", flush=True)
         server.serve_forever()
 
 
-def write(exported: Path, out: Path) -> None:
-    """Writes the site to a new folder. Raises ValueError as `site` does, and if `out` is not empty."""
-    files = site(exported)
+def write(exported: Path, out: Path, url: str) -> None:
+    """Writes the site to a new folder, and each file once more as `.gz` for servers that send such files.
+
+    Raises ValueError as `site` does, and if `out` is not empty.
+    """
+    files = site(exported, url)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"--out={out}: this exists and is not empty; give a new folder")
-    for name, path in files.items():
+    size = compressed = 0
+    for name, source in files.items():
+        content = read(source)
         (out / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, out / name)
-    size = sum(path.stat().st_size for path in files.values())
-    print(f"Wrote {out}: {len(files)} files, {size / 1e6:.1f} MB. It works without a network only at an https address")
+        (out / name).write_bytes(content.plain)
+        if content.gzipped:
+            (out / f"{name}.gz").write_bytes(content.gzipped)
+        size += len(content.plain)
+        compressed += len(content.gzipped or content.plain)
+    print(
+        f"Wrote {out}: {len(files)} files, {size / 1e6:.1f} MB, compressed {compressed / 1e6:.1f} MB. "
+        "It works without a network only at an https address"
+    )
 
 
 def _path(text: str) -> Path:
@@ -130,12 +213,17 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--port", type=int, default=8000, help="the port; 0 takes a free one [8000]")
     parser.add_argument("--out", type=_path, help="write the site to this new folder instead of serving it")
+    parser.add_argument(
+        "--url", default="", help="the page's public address, https://…/; shared links then show a picture everywhere"
+    )
     given = parser.parse_args(arguments)
     try:
+        if given.url and not (given.url.startswith(("http://", "https://")) and given.url.endswith("/")):
+            raise ValueError(f"--url={given.url}: must be an address from http to the last slash")
         if given.out:
-            write(given.exported, given.out)
+            write(given.exported, given.out, given.url)
         else:
-            serve(given.exported, given.host, given.port)
+            serve(given.exported, given.url, given.host, given.port)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,13 +1,16 @@
 """export/web/serve.py: its mistakes in one line, the files that it serves, and those that it must not."""
 
+import gzip
 import http.client
+import json
+import re
 import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -76,6 +79,53 @@ def test_the_page_and_the_export_are_served(url):
     assert status(f"{url}models/other.tflite") == status(f"{url}serve.py") == status(f"{url}models/") == 404
 
 
+def test_files_are_sent_compressed_to_those_who_accept_it(url, folder):
+    (folder / "generator.tflite").write_bytes(bytes(1_000_000))
+    for accepted, size in (("gzip, br", 2000), ("identity", 1_000_000)):
+        request = Request(f"{url}models/generator.tflite", headers={"Accept-Encoding": accepted})
+        with urlopen(request, timeout=10) as answer:
+            body = answer.read()
+            assert answer.headers["Content-Length"] == str(len(body)) and answer.headers["Vary"] == "Accept-Encoding"
+            assert (answer.headers["Content-Encoding"] == "gzip") == (accepted != "identity")
+        assert len(body) <= size
+        assert (gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body) == bytes(1_000_000)
+
+
+def test_a_file_is_sent_again_only_if_it_has_changed(url, folder):
+    with urlopen(f"{url}models/generator.tflite", timeout=10) as answer:
+        mark = answer.headers["ETag"]
+    request = Request(f"{url}models/generator.tflite", headers={"If-None-Match": mark})
+    with pytest.raises(HTTPError) as unchanged:
+        urlopen(request, timeout=10)
+    assert unchanged.value.code == 304
+    unchanged.value.close()
+    (folder / "generator.tflite").write_bytes(b"other")
+    with urlopen(request, timeout=10) as answer:
+        assert answer.read() == b"other"
+
+
+def test_the_page_knows_the_sizes_of_the_large_files(url):
+    with urlopen(url, timeout=10) as answer:
+        sizes = json.loads(re.search('id="sizes">(.*?)</script>', answer.read().decode())[1])
+    assert sizes["models/generator.tflite"] == len(b"model") and "litert/wasm/litert_wasm_internal.wasm" in sizes
+
+
+def test_the_page_loads_all_its_modules_at_once():
+    text = (WEB / "index.html").read_text()
+    modules = {path.name for path in WEB.glob("*.js")} - {"sw.js"}
+    assert set(re.findall('modulepreload" href="([^"/]+)"', text)) == modules
+
+
+def test_a_shared_link_shows_the_contact_sheet_if_there_is_one(web, folder, tmp_path):
+    assert run(web, f"--exported={folder}", f"--out={tmp_path}/without").returncode == 0
+    assert "og:image" not in (tmp_path / "without/index.html").read_text()
+    (folder / "contact_sheet.png").write_bytes(b"png")
+    assert run(web, f"--exported={folder}", f"--out={tmp_path}/with", "--url=https://example.org/a/").returncode == 0
+    image = '<meta property="og:image" content="https://example.org/a/models/contact_sheet.png">'
+    assert image in (tmp_path / "with/index.html").read_text()
+    assert (tmp_path / "with/models/contact_sheet.png").read_bytes() == b"png"
+
+
 def test_nothing_outside_the_exported_folder_is_served(url, folder):
     (folder / "x.tflite").symlink_to("/etc/hostname")
     (folder.parent / "secret.tflite").touch()
@@ -123,6 +173,8 @@ def test_the_site_as_a_folder(web, folder, tmp_path):
     assert run(web, f"--exported={folder}", f"--out={out}").returncode == 0
     for name in ("index.html", "main.js", "sw.js", "litert/wasm/litert_wasm_internal.wasm", "models/generator.tflite"):
         assert (out / name).is_file(), name
+    for name in ("index.html", "main.js"):
+        assert gzip.decompress((out / f"{name}.gz").read_bytes()) == (out / name).read_bytes()
     done = run(web, f"--exported={folder}", f"--out={out}")
     assert done.returncode == 2 and "this exists and is not empty" in done.stderr
 
@@ -135,6 +187,7 @@ def test_the_site_as_a_folder(web, folder, tmp_path):
         (["--host=a..b"], "--host=a..b: unknown host"),
         (["--host=192.0.2.1", "--port=0"], "--host=192.0.2.1: not an address of this machine"),
         (["--port=70000"], "--port=70000: must be from 0 to 65535"),
+        (["--url=example.org"], "--url=example.org: must be an address from http to the last slash"),
         (["--exported=missing"], "--exported=missing: there is no .tflite file; python -m export writes them"),
     ],
 )

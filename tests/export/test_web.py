@@ -1,8 +1,6 @@
 """The page of export/web/ in a headless Chromium: what it draws, against Python's LiteRT on the same files."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,9 +11,9 @@ import pytest
 from export import build, rng
 from keras_dcgan.generators import interpolate
 from keras_dcgan.networks import build_generator
+from tests.export.browser import WEB, look
 from tests.export.helpers import LATENT_DIM, SIZE, lively, runner
 
-WEB = Path(__file__).parents[2] / "export/web"
 PICTURES = 30
 # Grey levels, largest and mean: those of the export's own checks, for in int8 a last bit of a latent can move an
 # activation by a whole step. Measured with trained generators: 1 and 0.00003 at most, in every format.
@@ -41,26 +39,9 @@ def exported(tmp_path_factory) -> Path:
     return out
 
 
-def serve(exported: Path):
-    server = subprocess.Popen(
-        [sys.executable, WEB / "serve.py", f"--exported={exported}", "--port=0"], stdout=subprocess.PIPE, text=True
-    )
-    return server, server.stdout.readline().split(" at ")[1].split()[0]
-
-
 @pytest.fixture(scope="module")
 def page(chromium, exported) -> SimpleNamespace:
-    """What export/web/check.mjs saw."""
-    server, url = serve(exported)
-    try:
-        done = subprocess.run(
-            ["node", WEB / "check.mjs", url, chromium, str(server.pid)], capture_output=True, text=True, timeout=300
-        )
-    finally:
-        server.kill()
-        server.wait(60)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return SimpleNamespace(**json.loads(done.stdout))
+    return look("check.mjs", chromium, exported, exported)
 
 
 def pictures(rgba: list) -> np.ndarray:
@@ -91,7 +72,7 @@ def test_the_page_draws_the_same_pictures_of_a_seed_as_python(page, exported, ki
 
 def test_another_seed_draws_other_pictures(page, exported):
     assert_near(pictures(page.draws["int8 8"]), in_python(exported / FILES["int8"], 8), "int8")
-    assert page.redrawn["status"].startswith("30 pictures of seed 8, ") and "seed=8" in page.address
+    assert page.redrawn["status"] == "30 pictures of seed 8." and "seed=8" in page.address
     assert_near(pictures(page.draws["surprise"]), in_python(exported / FILES["int8"], page.surprise), "int8")
     assert page.surprise not in (7, 8)
     assert page.refused  # a seed of -1
@@ -119,15 +100,14 @@ def test_the_page_shows_time_and_size(page, exported):
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        (
-            "missing",
-            "generator-float16.tflite is missing. The folder holds generator.tflite, generator-int8.tflite.",
-        ),
+        ("missing", "generator-float16.tflite is not on this site. These files are there:"),
         ("odd", "?file=../secret is not the name of a .tflite file."),
         ("cut", "cut.tflite is incomplete, or python -m export did not write it."),
         ("foreign", "foreign.tflite is incomplete, or python -m export did not write it."),
         ("text", "text.tflite is not a .tflite file."),
         ("webassembly", "This browser has no WebAssembly"),
+        ("silent", "generator-int8.tflite cannot be loaded: the server does not answer"),
+        ("part", "A part of the page cannot be loaded. Check the network"),
         ("runtime", "The runtime, LiteRT.js, cannot be loaded."),
         ("offline", "generator-float16.tflite cannot be loaded: there is no network"),
     ],
@@ -139,50 +119,43 @@ def test_the_page_says_what_is_wrong(page, case, message):
     assert seen.get("accessibility", []) == []
 
 
-def test_the_page_works_without_the_server_once_loaded(page):
-    assert page.offline["state"] == "ready", page.offline
-    assert page.draws["offline 7"] == page.draws["int8 7"]
+def test_a_missing_file_links_to_those_that_are_there(page):
+    names = [link.split("file=")[1] for link in page.problems["missing"]["links"]]
+    assert names == list(FILES.values())
+
+
+def test_a_wrong_part_of_the_address_is_named_and_the_page_draws(page):
+    seen = page.problems["seed"]
+    assert seen["state"] == "ready" and seen["status"] == "30 pictures of seed 0."
+    assert "?seed=x is not a whole number from 0 to 2147483647; the page takes 0." in seen["problem"]
+    assert "?pair=4,4 is not two different numbers from 1 to 30; the page takes 1,2." in seen["problem"]
+
+
+@pytest.mark.parametrize("server", ["hanging", "gone"])
+def test_the_page_starts_at_once_without_an_answer_of_the_server(page, server):
+    assert page.offline[server]["state"] == "ready", page.offline
+    assert page.draws[server] == page.draws["int8 7"]
+    assert page.offline[server]["seconds"] < 5  # 0.4 on an idle machine
+
+
+def test_a_new_export_is_announced_and_seen_after_the_button(page):
+    assert page.renewal == ["float32", False, "float32"]  # with the first file, the same again, and the replaced one
 
 
 def test_no_errors_in_the_console(page):
     """Except the browser's own lines about files that the test withholds."""
     errors = [line for line in page.console if line[0] == "error"]
     assert [text for _, text, _ in errors if not text.startswith("Failed to load resource: ")] == []
-    withheld = ("generator-float16.tflite", "litert_wasm_internal.js", "litert_wasm_compat_internal.js")
+    withheld = ("generator-float16.tflite", "litert_wasm_internal.js", "litert_wasm_compat_internal.js", "morph.js")
     online = [address for _, text, address in errors if "ERR_CONNECTION_REFUSED" not in text]
     assert [address for address in online if not address.endswith(withheld)] == []
-    # main.js turns LiteRT's log lines into debugging lines.
+    # runtime.js turns LiteRT's log lines into debugging lines.
     assert any(kind == "debug" and "XNNPACK" in text for kind, text, _ in page.console)
 
 
 def test_the_page_passes_axe_and_is_no_wider_than_the_screen(page):
     assert page.accessibility == {"dark": [], "light": []}
     assert max(page.overflow.values()) <= 0
-
-
-def test_pictures_in_colour(chromium, tmp_path):
-    out = export(tmp_path, 3, ["float32"])
-    server, url = serve(out)
-    script = f"""
-      import {{ chromium }} from 'playwright-core';
-      const browser = await chromium.launch({{ executablePath: {json.dumps(chromium)}, args: ['--no-sandbox'] }});
-      const page = await browser.newPage();
-      await page.goto({json.dumps(url + "?seed=3")});
-      await page.waitForSelector('main[data-state=ready]');
-      console.log(JSON.stringify(await page.$$eval('#grid canvas', (all) => all.map((canvas) =>
-        [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]))));
-      await browser.close();
-    """
-    try:
-        done = subprocess.run(
-            ["node", "--input-type=module", "-e", script], cwd=WEB, capture_output=True, text=True, timeout=120
-        )
-    finally:
-        server.kill()
-        server.wait(60)
-    assert done.returncode == 0, done.stderr[-2000:]
-    drawn = np.array(json.loads(done.stdout), np.uint8).reshape(-1, SIZE, SIZE, 4)[..., :3]
-    assert_near(drawn, in_python(out / "generator.tflite", 3), "float32")
 
 
 def test_the_lockfile_names_no_registry():
