@@ -22,14 +22,17 @@ class RelativisticDCGAN(DCGAN):
         with tf.GradientTape() as g_tape:
             fakes = self.generator(with_labels(latents, labels), training=True)
 
-        with tf.GradientTape() as d_tape:
-            fake_logits, r2 = self.score_reals(tf.stop_gradient(fakes), labels, of_fakes)
-            real_logits, r1 = self.score_reals(images, labels, of_reals)
-            d_loss = tf.reduce_mean(tf.nn.softplus(fake_logits - real_logits))
-            d_objective = self.objective(
-                d_loss + self.r1_weight * self.r1_every * (r1 + r2), self.discriminator_optimizer
-            )
-        self.discriminator_optimizer.apply(d_tape.gradient(d_objective, d_weights), d_weights)
+        def learn(penalise: bool):
+            with tf.GradientTape() as d_tape:
+                fake_logits, r2 = self.score_reals(tf.stop_gradient(fakes), labels, of_fakes, penalise)
+                real_logits, r1 = self.score_reals(images, labels, of_reals, penalise)
+                d_loss = tf.reduce_mean(tf.nn.softplus(fake_logits - real_logits))
+                penalty = self.r1_weight * self.r1_every * (r1 + r2)
+                d_objective = self.objective(d_loss + penalty, self.discriminator_optimizer)
+            return d_tape.gradient(d_objective, d_weights), d_loss, fake_logits, real_logits
+
+        d_gradients, d_loss, fake_logits, real_logits = self.if_penalised(lambda: learn(True), lambda: learn(False))
+        self.discriminator_optimizer.apply(d_gradients, d_weights)
 
         with tf.GradientTape(watch_accessed_variables=False) as fakes_tape:
             fakes_tape.watch(fakes)

@@ -129,7 +129,7 @@ class TrainConfig:
     beta_2: float = _setting(0.999, "Recipe", "Adam's decay of the second moment", low=0, below=1, recipe=True)
     r1_weight: float = _setting(
         0.0, "Recipe", "weight of R1, the gradient penalty on real images (Mescheder et al. 2018); auto: 1 if a run "
-        "shows its pictures often, else 0.1", low=0, high=1e6, auto=True, recipe=True,
+        "shows few pictures often, else 0.1", low=0, high=1e6, auto=True, recipe=True,
     )  # fmt: skip
     r1_every: int = _setting(
         1, "Recipe", "steps from one R1 penalty to the next; each is that many times as strong", low=1, high=1000,
@@ -142,7 +142,7 @@ class TrainConfig:
     augment: str = _setting(
         "off", "Recipe", "how all pictures are changed before the discriminator sees them, so that it cannot learn few "
         "of them by heart (DiffAugment, Zhao et al. 2020); auto: color,translation if a run learns classes and shows "
-        "its pictures often, else off", choices=("auto", "off", *AUGMENTATIONS), recipe=True,
+        "few pictures often, else off", choices=("auto", "off", *AUGMENTATIONS), recipe=True,
     )  # fmt: skip
     seed: int = _setting(
         0, "Recipe", "seed of the weights, the latents and the order of the images", low=0, high=2**31 - 1, recipe=True

@@ -148,12 +148,17 @@ class DCGAN(keras.Model):
         with tf.GradientTape() as g_tape:
             fakes = self.generator(with_labels(latents, fake_labels), training=True)
 
-        with tf.GradientTape() as d_tape:
-            fake_logits = self.score(tf.stop_gradient(fakes), fake_labels, of_fakes)
-            real_logits, r1 = self.score_reals(images, labels, of_reals)
-            d_loss = _cross_entropy(0.0, fake_logits) + _cross_entropy(1.0, real_logits)
-            d_objective = self.objective(d_loss + self.r1_weight * self.r1_every * r1, self.discriminator_optimizer)
-        self.discriminator_optimizer.apply(d_tape.gradient(d_objective, d_weights), d_weights)
+        def learn(penalise: bool):
+            with tf.GradientTape() as d_tape:
+                fake_logits = self.score(tf.stop_gradient(fakes), fake_labels, of_fakes)
+                real_logits, r1 = self.score_reals(images, labels, of_reals, penalise)
+                d_loss = _cross_entropy(0.0, fake_logits) + _cross_entropy(1.0, real_logits)
+                d_objective = self.objective(d_loss + self.r1_weight * self.r1_every * r1, self.discriminator_optimizer)
+            return d_tape.gradient(d_objective, d_weights), d_loss, fake_logits, real_logits
+
+        # The gradient is taken inside of the branches: that of a `tf.cond` is not the same to the last bit each time.
+        d_gradients, d_loss, fake_logits, real_logits = self.if_penalised(lambda: learn(True), lambda: learn(False))
+        self.discriminator_optimizer.apply(d_gradients, d_weights)
 
         # Only the fakes are watched: the discriminator's own weight gradients are not computed here.
         with tf.GradientTape(watch_accessed_variables=False) as fakes_tape:
@@ -187,29 +192,26 @@ class DCGAN(keras.Model):
             return logits
         return tf.reduce_sum(logits * tf.one_hot(labels, logits.shape[-1]), axis=1, keepdims=True)  # (B, K) -> (B, 1)
 
-    def score_reals(self, images, labels=None, changes=None) -> tuple[tf.Tensor, tf.Tensor | float]:
-        """The discriminator's logits for the reals, and R1, which is 0 in the steps without a penalty.
+    def score_reals(self, images, labels=None, changes=None, penalise=True) -> tuple[tf.Tensor, tf.Tensor | float]:
+        """The discriminator's logits for the reals, and R1, or 0 if there is to be no penalty.
 
         R1 takes the gradient at the images as they are, through their augmentation (Karras et al. 2020).
         """
-
-        def without_r1():
+        if not penalise:
             return self.score(images, labels, changes), 0.0
-
-        def with_r1():
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(images)
-                logits = self.score(images, labels, changes)
-                total = tf.reduce_sum(logits)
-            gradient = tf.cast(tape.gradient(total, images), tf.float32)  # (B, S, S, C)
-            r1 = 0.5 * tf.reduce_mean(tf.reduce_sum(tf.square(gradient), axis=[1, 2, 3]))
-            self._r1.assign(r1)
-            return logits, r1
-
-        return self.if_penalised(with_r1, without_r1) if self.r1_weight else without_r1()
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            logits = self.score(images, labels, changes)
+            total = tf.reduce_sum(logits)
+        gradient = tf.cast(tape.gradient(total, images), tf.float32)  # (B, S, S, C)
+        r1 = 0.5 * tf.reduce_mean(tf.reduce_sum(tf.square(gradient), axis=[1, 2, 3]))
+        self._r1.assign(r1)
+        return logits, r1
 
     def if_penalised(self, then, otherwise):
         """Calls `then` in the steps that have a penalty, else `otherwise`."""
+        if not self.r1_weight:
+            return otherwise()
         return then() if self.r1_every == 1 else tf.cond(self.steps_done % self.r1_every == 0, then, otherwise)
 
     def finish_step(self, logs: dict[str, tf.Tensor], batch_size) -> dict[str, tf.Tensor]:

@@ -137,7 +137,8 @@ class CollapseAlarm(StepCounter):
             self.raised = True
             logging.warning(
                 "step %d: the run has collapsed: the discriminator's loss stays below %s and the samples' spread is "
-                "%.0f of 255 levels (less than half the reals'). Try a larger r1_weight, or lower learning rates.",
+                "%.0f of 255 levels (less than half the reals'). Try a larger r1_weight, or lower learning rates: "
+                "docs/troubleshooting.md.",
                 self.step, self.LOSS, spread,
             )  # fmt: skip
 
