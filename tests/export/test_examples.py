@@ -158,3 +158,12 @@ def test_the_kotlin_example_compiles_and_packs_the_pixels(compiled, channels, pi
         ["java", "-cp", compiled, "MainKt", str(channels)], capture_output=True, text=True, timeout=60
     )
     assert done.stdout.splitlines() == ["generator-int8.tflite sample [7, 1] [3]", pixels, "closed 4"], done.stderr
+
+
+def test_the_trained_generator_draws_the_digits_that_are_asked_for():
+    from keras_dcgan.metrics.features import load_extractor
+
+    sampler = Sampler(ROOT / "examples" / "digits.tflite")
+    digits = np.array([sampler.draw(seed, 0, label) for seed in range(5) for label in range(10)])
+    seen = load_extractor("mnist").features_and_classes(digits)[1]
+    assert np.mean(seen == np.tile(np.arange(10), 5)) > 0.9
