@@ -17,6 +17,10 @@ def cells(name: str) -> list[str]:
     return [cell.source for cell in jupytext.read(ROOT / "docs" / name).cells if cell.cell_type == "code"]
 
 
+def test_both_languages_have_the_same_cells():
+    assert cells("tutorial.zh.md") == cells("tutorial.md") != []
+
+
 @pytest.fixture
 def few_digits(monkeypatch, digits):
     """What the tutorial loads: 200 digits of 10 classes in place of 70,000."""
