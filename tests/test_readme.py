@@ -1,5 +1,6 @@
 """What the documents ask a reader to run, and where they send a reader."""
 
+import ast
 import importlib
 import re
 import shlex
@@ -12,6 +13,7 @@ from keras_dcgan import cli
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHINESE = (ROOT / "README.zh.md").read_text(encoding="utf-8")
 DOCUMENTS = [
     path for pattern in ("*.md", "docs/*.md", "export/**/*.md", "examples/**/*.md") for path in ROOT.glob(pattern)
     if "node_modules" not in path.parts
@@ -41,6 +43,25 @@ def test_the_commands_in_the_readme_have_flags_that_exist():
 
 def test_the_readme_is_short():
     assert len(README.splitlines()) < 120
+
+
+def test_the_chinese_readme_has_the_same_code_and_figures():
+    def blocks(text, language):
+        return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+    def commands(text):  # without comments, which are translated
+        return [[shlex.split(line, comments=True) for line in block.splitlines()] for block in blocks(text, "sh")]
+
+    def program(text):
+        [code] = blocks(text, "python")
+        return ast.dump(ast.parse(code))
+
+    def figures(text):
+        return [re.findall(r"\d[\d.,]*", row) for row in re.findall(r"^\|.*", text, re.MULTILINE)]
+
+    assert commands(CHINESE) == commands(README) != []
+    assert program(CHINESE) == program(README)
+    assert figures(CHINESE) == figures(README)
 
 
 @documents
