@@ -50,7 +50,8 @@ class _NumberOrAuto(flags.ArgumentParser):
     """The value of a setting that is a number or "auto"."""
 
     def __init__(self, field: dataclasses.Field):
-        self.kind, self.limits = type(field.default), field.metadata
+        self.kind: Any = type(field.default)
+        self.limits = field.metadata
 
     def parse(self, argument: str) -> int | float:
         if argument == "auto":
