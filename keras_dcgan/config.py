@@ -128,8 +128,8 @@ class TrainConfig:
     beta_1: float = _setting(0.5, "Recipe", "Adam's decay of the first moment", low=0, below=1, recipe=True)
     beta_2: float = _setting(0.999, "Recipe", "Adam's decay of the second moment", low=0, below=1, recipe=True)
     r1_weight: float = _setting(
-        0.0, "Recipe", "weight of R1, the gradient penalty on real images (Mescheder et al. 2018); auto: 1 if a run "
-        "shows few pictures often, else 0.1", low=0, high=1e6, auto=True, recipe=True,
+        0.0, "Recipe", "weight of R1, the gradient penalty on real images (Mescheder et al. 2018); auto: 0.1 if a "
+        "run learns classes of many pictures, else 1", low=0, high=1e6, auto=True, recipe=True,
     )  # fmt: skip
     r1_every: int = _setting(
         1, "Recipe", "steps from one R1 penalty to the next; each is that many times as strong", low=1, high=1000,

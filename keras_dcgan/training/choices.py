@@ -12,7 +12,7 @@ WIDTHS = {16: 64, 32: 64, 64: 32, 128: 16, 256: 16}  # by size: fewer filters be
 # A discriminator that sees fewer pictures than this, and each so often, learns them by heart, sooner if it knows their
 # classes. What that calls for was measured: docs/recipe.md.
 FEW, SHOWN_OFTEN = 10_000, 30
-R1_WEIGHT, R1_WEIGHT_OF_FEW = 0.1, 1.0
+R1_WEIGHT, R1_WEIGHT_OF_MANY_WITH_CLASSES = 1.0, 0.1
 
 
 def settle(config: TrainConfig, data: Data) -> TrainConfig:
@@ -68,4 +68,6 @@ def _choose_r1_weight(config: TrainConfig, few: bool, seen: str) -> tuple[float,
     """The weight of R1, and the reason."""
     if not is_auto("r1_weight", config.r1_weight):
         return config.r1_weight, f"r1_weight={config.r1_weight:g}"
-    return (R1_WEIGHT_OF_FEW if few else R1_WEIGHT), seen
+    if config.labels == "off":
+        return R1_WEIGHT, "the run learns no classes"
+    return (R1_WEIGHT if few else R1_WEIGHT_OF_MANY_WITH_CLASSES), seen
