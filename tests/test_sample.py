@@ -103,7 +103,8 @@ def test_a_run_folder_gives_single_pictures_and_an_animation(command, generator,
 @pytest.mark.parametrize(
     "flags, message",
     [
-        ([], "give either --run_dir"),
+        ([], "give --out"),
+        (["--out=a.png"], "give either --run_dir"),
         (["--generator=missing.keras"], "give --out"),
         (["--generator=missing.keras", "--out=a.png"], "missing.keras: no such file"),
         (["--generator=missing.keras", "--interpolate=a.avi"], "must end in .gif or .mp4"),
