@@ -15,10 +15,7 @@ class RelativisticDCGAN(DCGAN):
     def adversarial_step(self, images, latents, labels=None, fake_labels=None, changes=None) -> dict[str, tf.Tensor]:
         """One update of both networks, as in `DCGAN`; `d_real` is how often the real image of a pair wins."""
         d_weights, g_weights = self.discriminator.trainable_variables, self.generator.trainable_variables
-        of_fakes = of_reals = of_fakes_again = None
-        if self.augment != "off":
-            changes = self.draw_step_changes(tf.shape(images)[0]) if changes is None else changes
-            of_fakes, of_reals, of_fakes_again = tf.unstack(changes, axis=1)
+        of_fakes, of_reals, of_fakes_again = self.split_changes(changes, tf.shape(images)[0])
         with tf.GradientTape() as g_tape:
             fakes = self.generator(with_labels(latents, labels), training=True)
 

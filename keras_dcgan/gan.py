@@ -119,6 +119,15 @@ class DCGAN(keras.Model):
         seed = tf.stack([-1 - self.seed, self.steps_done.value])  # not the one of the latents
         return augmentation.draw((batch_size, 3, augmentation.DRAWS), seed)
 
+    def split_changes(self, changes, batch_size) -> list[tf.Tensor | None]:
+        """How to change the fakes, the reals, and the fakes again, [B, DRAWS] each; None for each without augmentation.
+
+        `changes` are those of `draw_step_changes`, or None to draw them.
+        """
+        if self.augment == "off":
+            return [None] * 3
+        return tf.unstack(self.draw_step_changes(batch_size) if changes is None else changes, axis=1)
+
     def adversarial_step(self, images, latents, labels=None, fake_labels=None, changes=None) -> dict[str, tf.Tensor]:
         """One full update of both networks on given inputs.
 
@@ -141,10 +150,7 @@ class DCGAN(keras.Model):
         d_weights, g_weights = self.discriminator.trainable_variables, self.generator.trainable_variables
         if labels is not None and fake_labels is None:
             fake_labels = self.shuffle_step_labels(labels)
-        of_fakes = of_reals = of_fakes_again = None
-        if self.augment != "off":
-            changes = self.draw_step_changes(tf.shape(images)[0]) if changes is None else changes
-            of_fakes, of_reals, of_fakes_again = tf.unstack(changes, axis=1)
+        of_fakes, of_reals, of_fakes_again = self.split_changes(changes, tf.shape(images)[0])
         with tf.GradientTape() as g_tape:
             fakes = self.generator(with_labels(latents, fake_labels), training=True)
 

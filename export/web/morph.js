@@ -39,9 +39,9 @@ export class Morph {
   /** The picture at `way` %, by default that of the slider: uint8. */
   async picture(way = Number(ui.way.value)) {
     this.latents ??= Promise.all(this.pair.map((index) => this.generator.latents(this.seed, index)));
-    const nearer = this.pair[way < 50 ? 0 : 1]; // there is no class between two classes
+    const closer = this.pair[way < 50 ? 0 : 1]; // there is no class between two classes
     const [start, end] = await this.latents;
-    return this.generator.generate(spherical(start, end, way / 100), this.labels[nearer]);
+    return this.generator.generate(spherical(start, end, way / 100), this.labels[closer]);
   }
 
   /** Draws the picture at the position of the slider. */
