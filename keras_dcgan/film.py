@@ -18,7 +18,7 @@ def write_film(run_dir: str | Path, path: str | Path) -> int:
     """Writes the grids in `run_dir/samples` as a film, without the real images beside them, and returns their number.
 
     The film lasts up to 12 seconds, the last grid for 2 of them. Raises SettingError if the run has written no grid,
-    BadFile for a name that does not end in .gif or .mp4, and OSError if a file cannot be read or written.
+    BadFile for a name that ends in none of `draw.ANIMATIONS`, and OSError if a file cannot be read or written.
     """
     grids = sorted(Path(run_dir).glob("samples/step_*.png"))
     if not grids:

@@ -34,7 +34,6 @@ IN_MEMORY = 1000  # images drawn at once for a folder
 LARGEST_GRID = 10_000
 LARGEST_FOLDER = 1_000_000
 GRIDS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
-ANIMATIONS = (".gif", ".mp4")
 INTERPOLATED = 8  # latent vectors
 LARGEST_WALK = 100  # classes of an animation; each takes 24 frames, and all are in memory
 COLUMNS = 8  # of --each
@@ -78,10 +77,10 @@ def define_flags(given: cli.Given) -> None:
     )  # fmt: skip
     cli.define_path(given, "out", "a file such as grid.png for a grid, or a folder (ending in /) for single PNG files")
     cli.define_path(
-        given, "interpolate", f"a .gif or .mp4 file that morphs through {INTERPOLATED} images and back, or through the "
-        "classes of --labels or --each",
+        given, "interpolate", f"a .gif, .webp or .mp4 file that morphs through {INTERPOLATED} images and back, or "
+        "through the classes of --labels or --each",
     )  # fmt: skip
-    cli.define_path(given, "film", "a .gif or .mp4 file of the sample grids that the run in --run_dir has written")
+    cli.define_path(given, "film", "a .gif, .webp or .mp4 file of the sample grids that the run in --run_dir wrote")
 
 
 def main(given: cli.Given) -> None:
@@ -121,15 +120,15 @@ def check_outputs(given: cli.Given) -> None:
     if not given.out and not given.interpolate and not given.film:
         raise cli.UserError("give --out=grid.png, --out=folder/, --interpolate=morph.gif or --film=training.mp4")
     for flag in ("interpolate", "film"):
-        if (path := given[flag].value) and not path.lower().endswith(ANIMATIONS):
-            raise cli.UserError(f"--{flag}={path}: must end in {' or '.join(ANIMATIONS)}")
+        if (path := given[flag].value) and not path.lower().endswith(draw.ANIMATIONS):
+            raise cli.UserError(f"--{flag}={path}: must end in {', '.join(draw.ANIMATIONS)}")
     if given.film and not given.run_dir:
         raise cli.UserError(f"--film={given.film}: goes with --run_dir, not with --generator")
     if not given.out or is_folder(given.out):
         return
-    if given.out.lower().endswith(ANIMATIONS):
-        raise cli.UserError(f"--out={given.out}: use .png for a grid; an animation is --interpolate={given.out}")
     if not given.out.lower().endswith(GRIDS):
+        if given.out.lower().endswith(draw.ANIMATIONS):
+            raise cli.UserError(f"--out={given.out}: use .png for a grid; an animation is --interpolate={given.out}")
         raise cli.UserError(f"--out={given.out}: use .png or .jpg for a grid, or end in / for a folder of pictures")
     if given.count > LARGEST_GRID:
         raise cli.UserError(

@@ -45,17 +45,18 @@ def test_a_film_of_many_grids_does_not_last_longer(run):
     assert len(list(film._frames(grids))) == 149 + 40
 
 
-def test_a_gif_of_grey_grids(run, tmp_path):
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_a_film_of_grey_grids(run, tmp_path, suffix):
     for path in (run / "samples").iterdir():
         draw.write_image(path, np.asarray(Image.open(path))[..., :1])
-    make(f"--run_dir={run}", f"--film={tmp_path}/training.gif")
-    assert Image.open(tmp_path / "training.gif").size == (48, 32)
+    make(f"--run_dir={run}", f"--film={tmp_path}/training{suffix}")
+    assert Image.open(tmp_path / f"training{suffix}").size == (48, 32)
 
 
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["--run_dir={run}", "--film=a.png"], "--film=a.png: must end in .gif or .mp4"),
+        (["--run_dir={run}", "--film=a.png"], "--film=a.png: must end in .gif, .webp, .mp4"),
         (["--generator=g.keras", "--film=a.gif"], "--film=a.gif: goes with --run_dir"),
         (["--run_dir={run}/empty", "--film=a.gif"], "run_dir={run}/empty: holds no sample grids"),
     ],

@@ -10,8 +10,8 @@ from keras_dcgan.metrics.distances import blocks, checked, squared_distances
 EXPECTED = 0.05  # the share of new real pictures that count as copies
 LEFT_OUT = 5000  # training pictures that are left out, one at a time; more would not make the figures steadier
 SAME = 0.01  # of the thumbnails' spread: pictures that lie closer together are the same one
-# New pictures, also bad ones, stay below 0.08. Between, only the eye can tell: 0.12 was measured for a generator whose
-# worst pairs are copies, and for new aeroplanes alone, of which there is little variety. From 0.4 on copies are the rule.
+# New pictures, also bad ones, stay below 0.08; from 0.4 on copies are the rule. Between, only the eye can tell: 0.12 is
+# the figure of a generator whose worst pairs are copies, and of new aeroplanes alone, of which there is little variety.
 SOME, MANY = 0.08, 0.4
 SIDE = 8  # height and width of a thumbnail, in pixels
 

@@ -12,6 +12,7 @@ from keras_dcgan.tools.files import BadFile, atomic_path
 
 GAP = 8  # grey pixels between two grids
 LONGEST = 10  # times as long as the other side a stretched image is at most
+ANIMATIONS = (".gif", ".webp", ".mp4")
 FRAMES_PER_SECOND = 20
 LEAST_SHARE = 0.0005  # of a confusion figure; smaller ones would be written as 0.0
 
@@ -91,22 +92,25 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
 
 
 def write_animation(path: str | Path, frames: Iterable[np.ndarray]) -> None:
-    """Writes frames of uint8 [H, W, C] atomically as .gif (endless) or .mp4 (MPEG-4 part 2), 20 frames a second.
+    """Writes frames of uint8 [H, W, C] atomically, 20 frames a second.
 
-    An .mp4 leaves an odd last row or column out.
+    Args:
+      path: ends in .gif or .webp, which begin again for ever, or .mp4 (MPEG-4 part 2), which leaves an odd last row or
+        column out.
+      frames: all of one shape; C is 1 or 3 (RGB).
 
     Raises BadFile for another suffix, and OSError if the file cannot be written whole.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in (".gif", ".mp4"):
-        raise BadFile(f"{path}: an animation is written as .gif or .mp4")
+    if suffix not in ANIMATIONS:
+        raise BadFile(f"{path}: an animation is written as {', '.join(ANIMATIONS)}")
     with atomic_path(path, sync=False) as temporary:
-        if suffix == ".gif":
+        if suffix == ".mp4":
+            _write_mp4(temporary, list(frames))
+        else:
             first, *others = map(_to_pillow, frames)
             duration = 1000 // FRAMES_PER_SECOND  # milliseconds
             first.save(temporary, save_all=True, append_images=others, duration=duration, loop=0)
-        else:
-            _write_mp4(temporary, list(frames))
 
 
 def _write_mp4(path: Path, frames: list[np.ndarray]) -> None:
@@ -162,7 +166,7 @@ def write_metrics_figure(
     for name in ("precision", "recall", "density", "coverage"):
         shares.plot(steps, values[name], marker=".", label=name)
     shares.set_ylim(bottom=0)
-    shares.set_xlabel("step")
+    shares.set_xlabel("step\n(docs/troubleshooting.md shows how the curves should look)")
     for axes, corner in ((distance, "upper right"), (shares, "lower right")):  # where the curves of a good run are not
         axes.legend(loc=corner)
         axes.grid(alpha=0.3)

@@ -68,7 +68,9 @@ def test_bad_new_pictures_are_no_copies_either(mnist, reals, change):
     assert found["copied"] < 0.08 and found["nearer"] < 0.55 and found["verdict"] == "no sign of copying"
 
 
-@pytest.mark.parametrize("share, verdict", [(0.5, "many samples"), (0.2, "some samples may be copies"), (0.06, "some samples may be copies")])
+@pytest.mark.parametrize(
+    "share, verdict", [(0.5, "many samples"), (0.2, "some samples may be copies"), (0.06, "some samples may be copies")]
+)
 def test_if_some_samples_are_copies_their_share_is_found_and_they_come_first(copies, held_out, reals, share, verdict):
     count = int(1000 * share)
     found = find_copies(np.concatenate([held_out[count:], copies[:count]]), reals)
