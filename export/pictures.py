@@ -35,6 +35,12 @@ def write_contact_sheet(path: Path, rows: dict[str, np.ndarray], classes: Sequen
       path: the image file.
       rows: label -> images float32 [N, S, S, C] in [-1, 1], of which the first `COLUMNS` are drawn.
       classes: the name of each column's class, which is written above it.
+
+    Examples:
+      >>> images = np.zeros((12, 16, 16, 3), np.float32)
+      >>> write_contact_sheet(Path("sheet.png"), {"Keras": images, "int8": images})
+      >>> cv2.imread("sheet.png").shape  # 150 pixels for the names, and 12 images of 16
+      (36, 342, 3)
     """
     size = next(iter(rows.values())).shape[1]
     lines = [_header(classes[:COLUMNS], size, LABEL_WIDTH + COLUMNS * size)] if classes else []

@@ -24,7 +24,13 @@ _UNIT = np.float32(2**-24)
 
 
 def threefry2x32(key: Words, counter: Words) -> Words:
-    """Two uint32 arrays of random words for a key and a counter of two uint32 arrays each; shapes broadcast."""
+    """Two uint32 arrays of random words for a key and a counter of two uint32 arrays each; shapes broadcast.
+
+    Examples:
+      >>> zero = np.zeros(1, np.uint32)
+      >>> [hex(word[0]) for word in threefry2x32((zero, zero), (zero, zero))]  # as in the authors' test vectors
+      ['0x6b200159', '0x99ba4efe']
+    """
     keys = (*key, np.uint32(PARITY) ^ key[0] ^ key[1])
     with np.errstate(over="ignore"):  # the arithmetic is modulo 2^32; numpy warns of it on scalars
         x, y = counter[0] + keys[0], counter[1] + keys[1]
@@ -42,6 +48,11 @@ def draw_latents(seed: int, indices: Sequence[int] | np.ndarray, latent_dim: int
     Args:
       seed, indices: int32 values; negative ones are taken modulo 2^32.
       latent_dim: Z; the first half (rounded up) are the cosines of Box-Muller, the rest the sines.
+
+    Examples:
+      >>> draw_latents(7, [0, 1], latent_dim=2).round(2)
+      array([[-0.04, -0.44],
+             [ 1.38, -2.19]], dtype=float32)
     """
     blocks = -(-latent_dim // 2)
     key = np.full((1, 1), seed, np.int64).astype(np.uint32), np.asarray(indices, np.int64).astype(np.uint32)[:, None]

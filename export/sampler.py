@@ -48,6 +48,13 @@ class Sampler:
     `metadata` is the file's own description; `names` are those of the classes, [] if there are none, and `counts` their
     numbers of images in the data. Raises OSError if the file cannot be read, and ValueError, naming the file, if it is
     cut, altered, not one of ours, or newer than this program.
+
+    Examples:
+      >>> sampler = Sampler("examples/digits.tflite")
+      >>> sampler.draw(seed=7, index=0, label=3).shape
+      (64, 64, 1)
+      >>> sampler.write(sampler.labels("2026"), seed=7, row=0).shape
+      (64, 256, 1)
     """
 
     def __init__(self, path: str | Path, threads: int = 1):
@@ -108,6 +115,10 @@ def random_label(seed: int, index: int, counts: Sequence[int]) -> int:
     """The class of picture `index` of a seed if none is asked for, in the mix of `counts`.
 
     A random word in 0 ... 2^32 - 1 picks one of sum(counts) images. Nothing is rounded: the page computes the same.
+
+    Examples:
+      >>> [random_label(7, index, counts=[3, 1]) for index in range(8)]
+      [0, 0, 0, 0, 0, 1, 1, 0]
     """
     place = _mixed(_mixed(seed + 0x9E3779B9) + index) * sum(counts) >> 32
     label = 0
@@ -126,7 +137,12 @@ def _mixed(number: int) -> int:
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """A file's own description, after a check of its length and checksum. Raises as `Sampler` does."""
+    """A file's own description, after a check of its length and checksum. Raises as `Sampler` does.
+
+    Examples:
+      >>> read_metadata("examples/digits.tflite")["image_size"]
+      64
+    """
     with open(path, "rb") as file:
         start = file.read(8)
         if start[4:] != b"TFL3":
@@ -184,7 +200,13 @@ def make_grid(pictures: list[np.ndarray], columns: int = 0) -> np.ndarray:
 
 
 def write_png(path: str | Path, image: np.ndarray) -> None:
-    """Writes uint8 [H, W, C], C being 1 or 3 (RGB), as PNG, atomically."""
+    """Writes uint8 [H, W, C], C being 1 or 3 (RGB), as PNG, atomically.
+
+    Examples:
+      >>> write_png("black.png", np.zeros((28, 28, 1), np.uint8))
+      >>> Path("black.png").read_bytes()[1:4]
+      b'PNG'
+    """
     height, width, channels = image.shape
 
     def chunk(kind: bytes, content: bytes) -> bytes:

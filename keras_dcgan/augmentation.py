@@ -19,6 +19,13 @@ def augment(images: tf.Tensor, draws: tf.Tensor, policy: str) -> tf.Tensor:
       draws: float32 [N, DRAWS] in [0, 1), the same draws give the same change; see `draw`.
       policy: one of `config.AUGMENTATIONS`, named as in the paper: "color" changes brightness, saturation and contrast,
         "translation" shifts by up to an eighth of the side, "cutout" makes a square of half the side grey.
+
+    Examples:
+      >>> images = tf.random.uniform((2, 16, 16, 3), -1, 1)
+      >>> bool(tf.reduce_all(augment(images, tf.fill((2, DRAWS), 0.5), "color,translation") == images))  # no change
+      True
+      >>> augment(images, draw((2, DRAWS), tf.constant([0, 1], tf.int64)), "color,translation,cutout").shape
+      TensorShape([2, 16, 16, 3])
     """
     brightness, saturation, contrast, *place = (draws[:, i] for i in range(DRAWS))
     x = images
@@ -33,7 +40,12 @@ def augment(images: tf.Tensor, draws: tf.Tensor, policy: str) -> tf.Tensor:
 
 
 def draw(shape: tuple, seed: tf.Tensor) -> tf.Tensor:
-    """Uniform float32 in [0, 1) of a shape, a function of the seed int64 [2] alone."""
+    """Uniform float32 in [0, 1) of a shape, a function of the seed int64 [2] alone.
+
+    Examples:
+      >>> draw((3,), tf.constant([0, 1], tf.int64)).numpy().round(3)
+      array([0.762, 0.167, 0.268], dtype=float32)
+    """
     # Of TensorFlow's random numbers only the integers are the same with and without XLA.
     integers = tf.random.stateless_uniform(shape, seed, None, None, tf.int32, alg="philox")
     return tf.cast(tf.bitwise.right_shift(tf.bitcast(integers, tf.uint32), 8), tf.float32) / 2**24
@@ -43,6 +55,11 @@ def change_color(images: tf.Tensor, brightness: tf.Tensor, saturation: tf.Tensor
     """Adds `brightness`, then scales the distance to each pixel's grey by `saturation`, then to the mean by `contrast`.
 
     All three are float32 [N].
+
+    Examples:
+      >>> images = tf.constant([[[[0.0], [1.0]]]])
+      >>> change_color(images, tf.constant([0.5]), tf.constant([1.0]), tf.constant([0.5])).numpy().ravel()
+      array([0.75, 1.25], dtype=float32)
     """
     brightness, saturation, contrast = (value[:, None, None, None] for value in (brightness, saturation, contrast))
     grey = tf.reduce_mean(images, axis=3, keepdims=True)  # (N, S, S, 1)
@@ -52,7 +69,13 @@ def change_color(images: tf.Tensor, brightness: tf.Tensor, saturation: tf.Tensor
 
 
 def translate(images: tf.Tensor, down: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-    """Shifts each image by whole pixels, int32 [N]; what comes into view repeats the image's border."""
+    """Shifts each image by whole pixels, int32 [N]; what comes into view repeats the image's border.
+
+    Examples:
+      >>> images = tf.reshape(tf.range(9), (1, 3, 3, 1))
+      >>> translate(images, down=tf.constant([1]), right=tf.constant([0])).numpy()[0, :, :, 0].tolist()
+      [[0, 1, 2], [0, 1, 2], [3, 4, 5]]
+    """
     _, height, width, channels = images.shape
     rows = tf.clip_by_value(tf.range(height) - down[:, None], 0, height - 1)  # (N, H)
     columns = tf.clip_by_value(tf.range(width) - right[:, None], 0, width - 1)  # (N, W)

@@ -57,6 +57,15 @@ class TrainConfig:
     """The settings of a run; the defaults are the MXNet tutorial's recipe, which is the preset `tutorial`.
 
     Raises SettingError for a value outside its limits.
+
+    Examples:
+      >>> config = TrainConfig(dataset="cifar10", epochs=2)
+      >>> config.batch_size, config.total_steps(images=60_000)
+      (64, 1876)
+      >>> TrainConfig(image_size=50)
+      Traceback (most recent call last):
+        ...
+      keras_dcgan.config.SettingError: image_size=50: must be auto or one of 16, 32, 64, 128, 256
     """
 
     preset: str = _setting("tutorial", "", "the preset that these values started from", recipe=True)
@@ -222,7 +231,12 @@ class TrainConfig:
 
 
 def setting_names(about: str | None = None) -> list[str]:
-    """The names of all settings, or of those that are "auto", "resumable", "recipe", "decoding" or "path"."""
+    """The names of all settings, or of those that are "auto", "resumable", "recipe", "decoding" or "path".
+
+    Examples:
+      >>> setting_names("auto")
+      ['image_size', 'width', 'r1_weight']
+    """
     return [field.name for field in dataclasses.fields(TrainConfig) if about is None or field.metadata[about]]
 
 
@@ -240,7 +254,12 @@ def written(name: str, value: Any) -> Any:
 
 
 def describe_limits(limits: Any) -> str:
-    """One phrase for the limits of a setting, such as 'from 1 to 1024' or 'auto or one of 16, 32'."""
+    """One phrase for the limits of a setting.
+
+    Examples:
+      >>> describe_limits({"low": 1, "high": 1024}), describe_limits({"choices": (16, 32), "auto": True})
+      ('from 1 to 1024', 'auto or one of 16, 32')
+    """
     if limits.get("auto"):
         return f"auto or {describe_limits({**limits, 'auto': False})}"
     if "choices" in limits:
@@ -293,6 +312,11 @@ def from_preset(preset: str, overrides: dict[str, Any] | None = None) -> TrainCo
 
     An override of `epochs` alone also takes back the preset's `steps`. Raises SettingError for an unknown preset, for
     values out of range, and if both `epochs` and `steps` are overridden; ValueError for an unknown setting.
+
+    Examples:
+      >>> config = from_preset("quick", {"dataset": "cifar10"})
+      >>> config.steps, config.channels, config.beta_2
+      (2000, 3, 0.99)
     """
     if preset not in PRESETS:
         raise SettingError(f"preset={preset}", f"must be one of auto, {', '.join(PRESETS)}")

@@ -19,6 +19,13 @@ def write_film(run_dir: str | Path, path: str | Path) -> int:
 
     The film lasts up to 12 seconds, the last grid for 2 of them. Raises SettingError if the run has written no grid,
     BadFile for a name that ends in none of `draw.ANIMATIONS`, and OSError if a file cannot be read or written.
+
+    Examples:
+      >>> Path("runs/mnist/samples").mkdir(parents=True)
+      >>> for step in (100, 200):
+      ...     draw.write_image(f"runs/mnist/samples/step_{step:06d}.png", np.zeros((32, 72, 1), np.uint8))
+      >>> write_film("runs/mnist", "training.gif")
+      2
     """
     grids = sorted(Path(run_dir).glob("samples/step_*.png"))
     if not grids:

@@ -25,6 +25,16 @@ class DCGAN(keras.Model):
 
     Train it with `compile` and `fit` on batches of real images, or of (images, labels); `gan(latents)` or
     `gan(latents, labels)` draws.
+
+    Examples:
+      >>> from keras_dcgan.networks import build_discriminator, build_generator
+      >>> gan = DCGAN(build_generator(width=1, image_size=16), build_discriminator(width=1, image_size=16))
+      >>> gan.compile(keras.optimizers.Adam(2e-4, 0.5), keras.optimizers.Adam(2e-4, 0.5))
+      >>> history = gan.fit(tf.zeros((4, 16, 16, 3)), batch_size=2, verbose=0)
+      >>> sorted(history.history), int(gan.steps_done)
+      (['d_fake', 'd_loss', 'd_real', 'g_loss'], 2)
+      >>> gan(tf.zeros((5, 100))).shape
+      TensorShape([5, 16, 16, 3])
     """
 
     def __init__(
@@ -67,6 +77,13 @@ class DCGAN(keras.Model):
           augment: how all images are changed before the discriminator sees them: one of `config.AUGMENTATIONS`, or
             "off".
           jit_compile, steps_per_execution, run_eagerly: as in `keras.Model.compile`.
+
+        Examples:
+          >>> from keras_dcgan.networks import build_discriminator, build_generator
+          >>> gan = DCGAN(build_generator(width=1, image_size=16), build_discriminator(width=1, image_size=16))
+          >>> gan.compile(keras.optimizers.Adam(), keras.optimizers.Adam(), r1_weight=1.0, ema_half_life=10_000)
+          >>> [metric.name for metric in gan.metrics], gan.averaged is gan.generator
+          (['d_loss', 'g_loss', 'd_real', 'd_fake', 'r1'], False)
         """
         super().compile(
             optimizer=generator_optimizer,
@@ -146,6 +163,14 @@ class DCGAN(keras.Model):
         Returns:
           Scalars: `d_loss` (mean BCE on fakes + mean BCE on reals), `g_loss`, `d_real` and `d_fake` (mean probability
           of "real" given to reals and to fakes), and, if there is a penalty, `r1`, its last value before its weight.
+
+        Examples:
+          >>> from keras_dcgan.networks import build_discriminator, build_generator
+          >>> gan = DCGAN(build_generator(width=1, image_size=16), build_discriminator(width=1, image_size=16))
+          >>> gan.compile(keras.optimizers.Adam(), keras.optimizers.Adam())
+          >>> losses = gan.adversarial_step(tf.zeros((4, 16, 16, 3)), tf.zeros((4, 100)))  # both are grey
+          >>> {name: round(float(value), 3) for name, value in losses.items()}
+          {'d_loss': 1.386, 'g_loss': 0.693, 'd_real': 0.5, 'd_fake': 0.5}
         """
         d_weights, g_weights = self.discriminator.trainable_variables, self.generator.trainable_variables
         if labels is not None and fake_labels is None:

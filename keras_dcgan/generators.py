@@ -28,6 +28,13 @@ def save_network(path: Path, network: keras.Model, classes: Classes | None = Non
     """Writes a network atomically as a `.keras` file that computes in float32, whatever it was trained in.
 
     The file is a ZIP archive, to which `classes.json` is added if there are classes; Keras does not look at it.
+
+    Examples:
+      >>> from keras_dcgan.networks import build_generator
+      >>> generator = build_generator(width=1, image_size=16, classes=2)
+      >>> save_network(Path("pets.keras"), generator, Classes(names=("cat", "dog"), counts=(30, 20)))
+      >>> load_classes("pets.keras")
+      Classes(names=('cat', 'dog'), counts=(30, 20))
     """
     if time.localtime().tm_year < 1980:  # a board without a battery starts in 1970, and ZIP archives in 1980
         raise OSError(f"{path}: this machine's clock is before 1980, which the file cannot hold; set it, then --resume")
@@ -52,6 +59,12 @@ def load_generator(path: str | Path) -> keras.Model:
 
     Nothing in the file is executed or unpickled: Keras's safe mode is on. Raises BadFile, naming the file, if it is
     missing, cut, or not a generator.
+
+    Examples:
+      >>> from keras_dcgan.networks import build_generator
+      >>> save_network(Path("generator.keras"), build_generator(width=1, image_size=16))
+      >>> load_generator("generator.keras").output_shape
+      (None, 16, 16, 3)
     """
     path = Path(path)
     if not path.is_file():
@@ -85,6 +98,12 @@ def name_classes(generator: keras.Model, path: str | Path) -> Classes | None:
     """The classes that a generator, loaded from `path`, draws; None if it takes no labels.
 
     If its file names none, they are numbers, all as frequent. Raises BadFile if they are damaged or do not fit.
+
+    Examples:
+      >>> from keras_dcgan.networks import build_generator
+      >>> save_network(Path("generator.keras"), build_generator(width=1, image_size=16, classes=2))
+      >>> name_classes(load_generator("generator.keras"), "generator.keras")
+      Classes(names=('0', '1'), counts=(1, 1))
     """
     count = count_classes(generator)
     if not count:
@@ -100,6 +119,12 @@ def class_mixer(generator: keras.Model) -> keras.Model:
 
     It takes {"latents": float32 [N, Z], "mix": float32 [N, K]}, in which each row of the mix gives the share of every
     class. A row with a single 1 is that class.
+
+    Examples:
+      >>> from keras_dcgan.networks import build_generator
+      >>> mixer = class_mixer(build_generator(width=1, image_size=16, classes=2))
+      >>> draw_images(mixer, {"latents": draw_latents(1, 100, seed=0), "mix": np.array([[0.5, 0.5]])}).shape
+      (1, 16, 16, 3)
     """
     latents = keras.Input((latent_dim_of(generator),), name="latents")
     mix = keras.Input((count_classes(generator),), name="mix")
@@ -112,7 +137,13 @@ def class_mixer(generator: keras.Model) -> keras.Model:
 
 
 def draw_latents(count: int, latent_dim: int, seed: int) -> np.ndarray:
-    """Latents float32 [count, latent_dim] from N(0, 1); the same seed gives the same ones on every machine."""
+    """Latents float32 [count, latent_dim] from N(0, 1); the same seed gives the same ones on every machine.
+
+    Examples:
+      >>> draw_latents(2, 3, seed=0).round(2)
+      array([[ 1.12, -1.39, -0.43],
+             [-0.8 ,  0.6 , -0.07]], dtype=float32)
+    """
     return np.random.default_rng(seed).standard_normal((count, latent_dim), dtype=np.float32)
 
 
@@ -120,6 +151,12 @@ def draw_images(generator: keras.Model, inputs: Inputs, batch_size: int = 64) ->
     """Draws latents float32 [N, Z], or a dictionary of the generator's inputs, as uint8 [N, S, S, C].
 
     Raises FloatingPointError if a value is not finite.
+
+    Examples:
+      >>> from keras_dcgan.networks import build_generator
+      >>> images = draw_images(build_generator(width=1, image_size=16), draw_latents(4, 100, seed=0))
+      >>> images.shape, images.dtype
+      ((4, 16, 16, 3), dtype('uint8'))
     """
     return to_uint8(generator.predict(inputs, batch_size=batch_size, verbose=0))
 
@@ -128,6 +165,13 @@ def interpolate(latents: np.ndarray, steps: int = STEPS_BETWEEN) -> Iterator[np.
     """Walks from each latent vector [Z] to the next and back to the first, `steps` spherical steps each (White 2016).
 
     Straight lines between N(0, 1) vectors pass through lengths that the generator never saw; these keep theirs.
+
+    Examples:
+      >>> np.stack(list(interpolate(np.array([[1.0, 0.0], [0.0, 1.0]]), steps=2))).round(2)
+      array([[1.  , 0.  ],
+             [0.71, 0.71],
+             [0.  , 1.  ],
+             [0.71, 0.71]], dtype=float32)
     """
     for start, end in zip(latents, np.roll(latents, -1, axis=0), strict=True):
         cosine = np.dot(start, end) / (np.linalg.norm(start) * np.linalg.norm(end))
@@ -143,6 +187,10 @@ def interpolate_labels(labels: np.ndarray, classes: int, steps: int = STEPS_BETW
     """Walks from each label to the next and back to the first, in straight lines between their one-hot vectors.
 
     Labels int [P] -> the mix float32 [P * steps, classes] that a `class_mixer` takes, in step with `interpolate`.
+
+    Examples:
+      >>> interpolate_labels(np.array([0, 1]), classes=2, steps=2).tolist()
+      [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0], [0.5, 0.5]]
     """
     corners = np.eye(classes, dtype=np.float32)[labels]  # (P, K)
     t = (np.arange(steps, dtype=np.float32) / steps)[:, np.newaxis]  # (steps, 1)

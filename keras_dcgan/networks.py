@@ -22,6 +22,13 @@ def build_generator(
     One 4x4 transposed convolution opens the latents to 4x4 pixels, then each further one doubles the image and halves
     the filters, down to `width` beside the image. `image_size` S is a power of two from 16 to 256, `channels` C is 1
     or 3; anything else raises ValueError. Under a mixed dtype policy the output stays float32.
+
+    Examples:
+      >>> generator = build_generator(width=2, image_size=16, channels=1)
+      >>> generator.input_shape, generator.output_shape
+      ((None, 100), (None, 16, 16, 1))
+      >>> sorted(build_generator(width=2, image_size=16, classes=10).input)
+      ['labels', 'latents']
     """
     halvings = _halvings(width, image_size, channels)
     if latent_dim < 1:
@@ -56,6 +63,11 @@ def build_discriminator(width: int = 128, image_size: int = 64, channels: int = 
     pixels are left; one more gives a single logit, positive for "real". With `classes` K it gives K logits, [N, K], of
     which an image's label picks its own (a multi-task discriminator: Liu et al. 2019, Choi et al. 2020). Sizes as in
     `build_generator`.
+
+    Examples:
+      >>> discriminator = build_discriminator(width=2, image_size=16, channels=1)
+      >>> discriminator.input_shape, discriminator.output_shape
+      ((None, 16, 16, 1), (None, 1))
     """
     halvings = _halvings(width, image_size, channels)
     images = layers.Input((image_size, image_size, channels), name="images")
@@ -70,17 +82,32 @@ def build_discriminator(width: int = 128, image_size: int = 64, channels: int = 
 
 
 def latent_dim_of(generator: keras.Model) -> int:
-    """The length of the latent vectors that a generator takes."""
+    """The length of the latent vectors that a generator takes.
+
+    Examples:
+      >>> latent_dim_of(build_generator(width=1, image_size=16, latent_dim=8))
+      8
+    """
     return generator.get_layer("latents").output.shape[-1]
 
 
 def count_classes(generator: keras.Model) -> int:
-    """How many classes a generator can draw; 0 if it takes no labels."""
+    """How many classes a generator can draw; 0 if it takes no labels.
+
+    Examples:
+      >>> count_classes(build_generator(width=1, image_size=16, classes=10))
+      10
+    """
     return generator.get_layer("one_hot").num_tokens if isinstance(generator.input, dict) else 0
 
 
 def with_labels(latents, labels=None) -> Inputs:
-    """What a generator takes: latents [N, Z] alone, or {"latents": ..., "labels": int [N]}."""
+    """What a generator takes: latents [N, Z] alone, or {"latents": ..., "labels": int [N]}.
+
+    Examples:
+      >>> with_labels([[0.1, 0.2]], [7])
+      {'latents': [[0.1, 0.2]], 'labels': [7]}
+    """
     return latents if labels is None else {"latents": latents, "labels": labels}
 
 
@@ -88,6 +115,11 @@ def float32_copy(network: keras.Model) -> keras.Model:
     """A copy of a functional network, with its own weights, that computes in float32 under any dtype policy.
 
     It is made of Keras's own layers alone: a file that it is saved to loads where this package is not.
+
+    Examples:
+      >>> generator = build_generator(width=1, image_size=16)
+      >>> [type(network.get_layer("g1")).__module__.split(".")[0] for network in (generator, float32_copy(generator))]
+      ['keras_dcgan', 'keras']
     """
 
     def clone(layer: layers.Layer) -> layers.Layer:

@@ -45,6 +45,11 @@ def make_dataset(
     Returns:
       A dataset of float32 [B / n, S, S, C'] in [-1, 1], or, with labels, of such images and the labels of the whole
       batch, int32 [B]. Raises ValueError for images of another dtype or shape.
+
+    Examples:
+      >>> dataset = make_dataset(np.zeros((10, 28, 28, 1), np.uint8), batch_size=4, image_size=16, channels=3)
+      >>> len(dataset), next(iter(dataset)).shape
+      (3, TensorShape([4, 16, 16, 3]))
     """
     if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3) or not len(images):
         raise ValueError(
@@ -98,6 +103,11 @@ def transform(images: tf.Tensor, image_size: int, channels: int) -> tf.Tensor:
 
     Enlarging is bilinear with half-pixel centres, as `cv2.resize` does on float images; shrinking widens the kernel by
     the same factor, so that fine detail is averaged and not aliased.
+
+    Examples:
+      >>> x = transform(np.full((2, 28, 28, 1), 255, np.uint8), image_size=64, channels=3)
+      >>> x.shape, x.dtype, float(tf.reduce_max(x))
+      (TensorShape([2, 64, 64, 3]), tf.float32, 1.0)
     """
     height, width, depth = images.shape[1:]
     x = tf.cast(images, tf.float32)
@@ -114,6 +124,10 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     """Undoes the scaling of `transform`: float [...] in [-1, 1] -> uint8 [...] in 0 ... 255, rounded and clipped.
 
     Raises FloatingPointError if a value is not finite: as uint8 it would be black and look like a result.
+
+    Examples:
+      >>> to_uint8(np.array([-1.0, 0.0, 1.0]))
+      array([  0, 128, 255], dtype=uint8)
     """
     images = np.asarray(images, np.float32)
     if not np.isfinite(images).all():
@@ -122,7 +136,12 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
 
 
 def as_generated(images: np.ndarray, image_size: int, channels: int, batch_size: int = 500) -> np.ndarray:
-    """Real images as a generator would draw them: uint8 [N, H, W, C] -> uint8 [N, S, S, C'], by `transform`."""
+    """Real images as a generator would draw them: uint8 [N, H, W, C] -> uint8 [N, S, S, C'], by `transform`.
+
+    Examples:
+      >>> as_generated(np.zeros((2, 28, 28, 1), np.uint8), image_size=16, channels=3).shape
+      (2, 16, 16, 3)
+    """
     parts = [
         to_uint8(transform(images[i : i + batch_size], image_size, channels).numpy())
         for i in range(0, len(images), batch_size)

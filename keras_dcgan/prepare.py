@@ -47,6 +47,13 @@ def prepare(config: TrainConfig, out: Path) -> None:
 
     Raises what `source.open_data` raises, BadFile for a folder that holds something else, and OSError if it cannot be
     written.
+
+    Examples:
+      >>> import numpy as np
+      >>> np.save("images.npy", np.zeros((5, 28, 28), np.uint8))
+      >>> prepare(TrainConfig(dataset="./images.npy", image_size=16), Path("small"))
+      >>> prepared.open_prepared("small")[0].shape
+      (5, 16, 16, 3)
     """
     if is_path(config.dataset) and prepared.is_prepared(config.dataset):
         raise SettingError(f"dataset={config.dataset}", "is prepared already")

@@ -130,6 +130,11 @@ def read_config(path: str | Path) -> TrainConfig:
     """Reads the settings of a `config.json`, which must have all of them.
 
     Raises OSError, or BadFile naming the file and what is wrong.
+
+    Examples:
+      >>> write_config("config.json", TrainConfig(width=32), {"device": "CPU"})
+      >>> read_config("config.json").width
+      32
     """
     try:
         about = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -147,6 +152,11 @@ def read_aspect(folder: str | Path) -> float:
     """Width / height in which people see a run's images: the shape of its pictures if they were stretched, else 1.
 
     Also 1, with a warning, if the run's `dataset.json` is damaged.
+
+    Examples:
+      >>> files.write_text("dataset.json", '{"resize_mode": "stretch", "aspect": 1.5}')
+      >>> read_aspect(".")
+      1.5
     """
     path = Path(folder) / DATASET_REPORT
     try:
@@ -163,7 +173,13 @@ def read_aspect(folder: str | Path) -> float:
 
 
 def generator_path(folder: str | Path, which: str) -> Path:
-    """The file of a run's generator, a key of `GENERATORS`. Raises BadFile, naming the others, if it is missing."""
+    """The file of a run's generator, a key of `GENERATORS`. Raises BadFile, naming the others, if it is missing.
+
+    Examples:
+      >>> Path("generator-best.keras").touch()
+      >>> generator_path(".", "best")
+      PosixPath('generator-best.keras')
+    """
     path = Path(folder) / GENERATORS[which]
     if not path.is_file():
         there = [f"--which={name}" for name, other in GENERATORS.items() if (Path(folder) / other).is_file()]

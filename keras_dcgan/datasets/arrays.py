@@ -20,6 +20,12 @@ def open_array(path: str | Path) -> np.ndarray | Images:
 
     A `.npy` file stays on disk and may be of any size; `.npz` and IDX files (gzipped or not) are read into memory.
     Raises OSError for a file that cannot be read, and BadFile, saying what to do, for another content.
+
+    Examples:
+      >>> np.save("images.npy", np.zeros((5, 28, 28), np.uint8))
+      >>> images = open_array("images.npy")
+      >>> images.shape, images[:2].shape
+      ((5, 28, 28, 1), (2, 28, 28, 1))
     """
     path = Path(path)
     if path.suffix.lower() == ".npy":

@@ -16,6 +16,13 @@ class Classes:
     Attributes:
       names: K different texts.
       counts: how many images of each class there are, at least one. "A random picture" has this mix.
+
+    Examples:
+      >>> classes = Classes.of(["cat", "dog"], np.array([0, 1, 0, 0]))
+      >>> classes
+      Classes(names=('cat', 'dog'), counts=(3, 1))
+      >>> classes.label("dog"), classes.draw(6, seed=0).tolist()
+      (1, [0, 0, 0, 0, 1, 1])
     """
 
     names: tuple[str, ...]

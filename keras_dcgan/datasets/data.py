@@ -30,6 +30,11 @@ class Data:
       labels: int32 [N], or None if the data set has none or nobody asked for them.
       classes: what the labels mean.
       found: the labels in the data, whether or not anybody asked for them; None if nothing is known of them.
+
+    Examples:
+      >>> data = Data("mine", np.zeros((3, 16, 16, 1), np.uint8), report={}, labels=np.array([0, 1, 2]))
+      >>> len(data), data.reordered(np.array([2, 0])).labels
+      (3, array([2, 0]))
     """
 
     name: str
@@ -81,6 +86,10 @@ def choose_size(config: TrainConfig, report: dict[str, Any]) -> tuple[int, str]:
     Args:
       config: `image_size`, 0 meaning "auto", and the data set.
       report: what was found in the data, as in `Data`.
+
+    Examples:
+      >>> choose_size(TrainConfig(dataset="cifar10", image_size=0), {})
+      (32, 'its images have it')
     """
     if config.image_size:
         return config.image_size, f"image_size={config.image_size}"

@@ -54,6 +54,13 @@ def decode(data: bytes, target: Target) -> np.ndarray:
 
     Returns:
       uint8 [S, S, C]. Raises ValueError, saying what is wrong, for what cannot be decoded or is too large.
+
+    Examples:
+      >>> file = io.BytesIO()
+      >>> Image.new("RGB", (40, 30), "red").save(file, "PNG")
+      >>> image = decode(file.getvalue(), Target(image_size=16, channels=3))
+      >>> image.shape, image[0, 0]
+      ((16, 16, 3), array([255,   0,   0], dtype=uint8))
     """
     return _draw(_open(data), data, target)
 
@@ -62,6 +69,12 @@ def inspect(data: bytes) -> tuple[int, int, bool]:
     """Decodes a picture and checks the checksums that its format has.
 
     Returns its width and height as people see them, and whether it has colour. Raises ValueError as `decode` does.
+
+    Examples:
+      >>> file = io.BytesIO()
+      >>> Image.new("RGB", (40, 30), "red").save(file, "PNG")
+      >>> inspect(file.getvalue())
+      (40, 30, True)
     """
     image = _open(data)
     if image.format == "PNG":  # the only format whose checksums Pillow knows

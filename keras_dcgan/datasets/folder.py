@@ -97,6 +97,14 @@ def scan(folder: str | Path, memory: str | Path | None = None, threads: int = 0,
       memory: folder of the file that remembers; by default the cache under the Keras home.
       threads: how many at once; 0: two for each processor, since reading waits for the disk.
       listed: what `list_files` gives, if that is known already; it is filled in.
+
+    Examples:
+      >>> from PIL import Image
+      >>> Path("photos").mkdir()
+      >>> for name in ("a.png", "b.png"):
+      ...     Image.new("RGB", (32, 32)).save(f"photos/{name}")
+      >>> scan("photos", memory="inspected").problems(min_side=16)
+      {1: 'the same as a.png'}
     """
     folder = Path(folder).resolve()
     name = hashlib.blake2b(os.fsencode(folder), digest_size=8).hexdigest()

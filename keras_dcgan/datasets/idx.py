@@ -21,6 +21,11 @@ def read_idx(path: str | Path) -> np.ndarray:
 
     Never reads more than the header announces, so a decompression bomb is refused for its length. Raises OSError for a
     file that cannot be read, and BadFile for one that is not an IDX file, or is cut or too long.
+
+    Examples:
+      >>> write_idx("labels-idx1-ubyte", np.array([3, 1, 4], np.uint8))
+      >>> read_idx("labels-idx1-ubyte")
+      array([3, 1, 4], dtype=uint8)
     """
     path = Path(path)
     with path.open("rb") as file:
@@ -54,7 +59,13 @@ def _read(stream: BinaryIO) -> np.ndarray:
 
 
 def write_idx(path: str | Path, array: np.ndarray) -> None:
-    """Writes a uint8 array of one to four dimensions atomically, not gzipped."""
+    """Writes a uint8 array of one to four dimensions atomically, not gzipped.
+
+    Examples:
+      >>> write_idx("labels-idx1-ubyte", np.array([3, 1, 4], np.uint8))
+      >>> Path("labels-idx1-ubyte").read_bytes().hex(" ")
+      '00 00 08 01 00 00 00 03 03 01 04'
+    """
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(_header(array))
         file.write(np.ascontiguousarray(array).data)

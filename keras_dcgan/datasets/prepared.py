@@ -43,6 +43,11 @@ def write_prepared(
 
     A second process that wants the same waits for the first. Raises BadFile for a folder that holds something else, and
     OSError if it cannot be written.
+
+    Examples:
+      >>> write_prepared(np.zeros((5, 16, 16, 1), np.uint8), "photos-16", {"source": "photos"}, "Writing")
+      >>> sorted(os.listdir("photos-16"))
+      ['.lock', 'images-00000.npy', 'index.json']
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -72,6 +77,12 @@ def open_prepared(folder: str | Path, verify: bool = False) -> tuple[ArrayFiles,
 
     Sizes are always checked, checksums only with `verify`, which reads everything. Raises BadFile for files that are
     missing, cut or altered.
+
+    Examples:
+      >>> write_prepared(np.zeros((5, 16, 16, 1), np.uint8), "photos-16", {"source": "photos"}, "Writing")
+      >>> images, index = open_prepared("photos-16", verify=True)
+      >>> images.shape, index["source"]
+      ((5, 16, 16, 1), 'photos')
     """
     folder = Path(folder)
     index = _read_json(folder / INDEX)

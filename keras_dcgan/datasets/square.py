@@ -34,6 +34,11 @@ def fit_to_square(image: np.ndarray, target: Target) -> np.ndarray:
 
     Returns:
       uint8 [S, S, C].
+
+    Examples:
+      >>> image = fit_to_square(np.zeros((20, 40), np.uint8), Target(image_size=8, channels=3, resize_mode="pad"))
+      >>> image.shape, image[:, 0, 0].tolist()  # white bars above and below
+      ((8, 8, 3), [255, 255, 0, 0, 0, 0, 255, 255])
     """
     size, value = target.image_size, BACKGROUNDS[target.background]
     height, width = image.shape[:2]
@@ -60,6 +65,10 @@ def resize(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Resizes uint8 [H, W] or [H, W, C]: each axis by averaging over areas where it shrinks, else bilinearly.
 
     Bilinear means half-pixel centres, as in the pipeline and the MXNet tutorial.
+
+    Examples:
+      >>> resize(np.array([[0, 100, 50, 150]], np.uint8), rows=1, columns=2)
+      array([[ 50, 100]], dtype=uint8)
     """
     height, width = image.shape[:2]
     if rows < height or columns < width:  # OpenCV averages areas only where no axis grows

@@ -127,6 +127,12 @@ class ArrayFiles(Images):
     Args:
       files: (path, offset of the first image in bytes, number of images) of each.
       shape: (H, W, C) of an image.
+
+    Examples:
+      >>> _ = Path("raw").write_bytes(bytes(range(12)))
+      >>> images = ArrayFiles([(Path("raw"), 4, 2)], (2, 2, 1))
+      >>> images.shape, images[1:].ravel()
+      ((2, 2, 2, 1), array([ 8,  9, 10, 11], dtype=uint8))
     """
 
     def __init__(self, files: Sequence[tuple[Path, int, int]], shape: tuple[int, int, int]):
@@ -162,6 +168,11 @@ class FittedImages(Images):
     Args:
       images: uint8 [N, H, W, C].
       target: what every image becomes.
+
+    Examples:
+      >>> images = FittedImages(np.zeros((3, 28, 40, 1), np.uint8), Target(image_size=16, channels=3))
+      >>> images.shape, images[np.array([2, 0])].shape
+      ((3, 16, 16, 3), (2, 16, 16, 3))
     """
 
     def __init__(self, images: np.ndarray | Images, target: Target):

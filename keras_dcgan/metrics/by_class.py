@@ -31,6 +31,11 @@ def describe_shares(labels: np.ndarray, fakes: np.ndarray, reals: np.ndarray) ->
     Args:
       labels: int [N], the true classes of all reals.
       fakes, reals: int [M], the classes that the classifier sees; those of the reals show its own error.
+
+    Examples:
+      >>> shares = describe_shares(np.arange(10), fakes=np.array([0, 1]), reals=np.arange(10))
+      >>> shares["generated"][:3], shares["total_variation"], shares["total_variation_real"]
+      ([0.5, 0.5, 0.0], 0.8, 0.0)
     """
     truth, generated, predicted = (
         np.bincount(classes, minlength=10)[:10] / len(classes) for classes in (labels, fakes, reals)
@@ -67,12 +72,23 @@ def describe_classes(names: tuple[str, ...], fakes: Seen, reals: Seen, others: S
 
 
 def agreement(seen: Seen) -> float:
-    """The share of images that the classifier takes for what they should show; of real images, its accuracy."""
+    """The share of images that the classifier takes for what they should show; of real images, its accuracy.
+
+    Examples:
+      >>> agreement(Seen(np.zeros((4, 2)), classes=np.array([0, 1, 1, 1]), labels=np.array([0, 0, 1, 1])))
+      0.75
+    """
     return float(np.mean(seen.classes == seen.labels))
 
 
 def confusion(seen: Seen, classes: int) -> np.ndarray:
-    """Float64 [K, K]: in row i, what the classifier takes the images of class i for, as shares; 0 if there are none."""
+    """Float64 [K, K]: in row i, what the classifier takes the images of class i for, as shares; 0 if there are none.
+
+    Examples:
+      >>> seen = Seen(np.zeros((4, 2)), classes=np.array([0, 1, 1, 1]), labels=np.array([0, 0, 1, 1]))
+      >>> confusion(seen, 2).tolist()
+      [[0.5, 0.5], [0.0, 1.0]]
+    """
     labels, taken_for = (np.eye(classes)[which] for which in (seen.labels, seen.classes))  # (N, K)
     counts = labels.T @ taken_for
     return counts / np.maximum(1, counts.sum(axis=1, keepdims=True))

@@ -23,7 +23,13 @@ CHECKSUMS = {  # SHA-256 of the shipped weights
 
 
 def load_classifier(dataset: str) -> keras.Model:
-    """The shipped classifier, in float32. Raises BadFile if its file is missing or altered."""
+    """The shipped classifier, in float32. Raises BadFile if its file is missing or altered.
+
+    Examples:
+      >>> classifier = load_classifier("mnist")
+      >>> classifier.input_shape, classifier.output_shape
+      ((None, 28, 28, 1), [(None, 128), (None, 10)])
+    """
     path = WEIGHTS / f"{dataset}.npz"
     if not path.is_file() or sha256(path) != CHECKSUMS[dataset]:
         raise BadFile(f"{path}: missing or altered; get it again from the repository")
@@ -46,6 +52,11 @@ def prepare(dataset: str, images: np.ndarray) -> np.ndarray:
     Larger images are averaged over areas, in float32: nothing is rounded to 8 bits again, which would move the
     distances (Parmar et al. 2022). For a grey classifier colour is averaged over the channels, for one of colour grey
     is copied to three.
+
+    Examples:
+      >>> x = prepare("mnist", np.full((2, 64, 64, 3), 255, np.uint8))
+      >>> x.shape, float(x.max())
+      ((2, 28, 28, 1), 1.0)
     """
     side, channels = (32, 3) if dataset == "cifar10" else (28, 1)
     x = images.astype(np.float32) if channels == 3 else images.mean(axis=-1, keepdims=True, dtype=np.float32)

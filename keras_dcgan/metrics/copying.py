@@ -35,6 +35,10 @@ def thumbnails(images: np.ndarray) -> np.ndarray:
 
     Not features: blur and noise move these further than it is from one picture to the next. With those of CIFAR-10's
     classifier, slightly blurred copies look new, and blurred new pictures look like copies.
+
+    Examples:
+      >>> thumbnails(np.zeros((2, 64, 64, 3), np.uint8)).shape
+      (2, 192)
     """
     averages = [cv2.resize(image.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA) for image in images]
     return np.stack(averages).reshape(len(images), -1)
@@ -62,6 +66,12 @@ def find_copies(fakes: np.ndarray, reals: np.ndarray) -> Copies:
       left-out reals (0.05 is `expected` of new real pictures); `nearer`, the probability that a fake's is below a
       left-out real's, where a tie counts half (0.5 is expected); and a `verdict` in words. Raises ValueError for arrays
       that do not fit or are not finite.
+
+    Examples:
+      >>> pictures = np.random.default_rng(0).normal(size=(300, 8))
+      >>> reals, new = pictures[:200], pictures[200:]
+      >>> find_copies(new, reals).figures["verdict"], find_copies(reals[:100], reals).figures["copied"]
+      ('no sign of copying', 1.0)
     """
     reals, fakes = checked(reals, fakes, at_least=2, dtype=np.float32)
     centre = reals.mean(axis=0)  # |x|^2 - 2 x.y + |y|^2 loses fewer digits near the origin

@@ -14,6 +14,11 @@ def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
     |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), where the last trace is the sum of the square roots of the eigenvalues
     of the symmetric C1^(1/2) C2 C1^(1/2). These are real and at least 0, also if the covariances are singular (N < D);
     rounding below 0 is clipped. Raises ValueError for arrays that do not fit or are not finite.
+
+    Examples:
+      >>> real = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+      >>> round(frechet_distance(real, real), 6), round(frechet_distance(real, real + 3), 6)
+      (0.0, 18.0)
     """
     real, fake = checked(real, fake, at_least=2)
     covariance_real, covariance_fake = _covariance(real), _covariance(fake)
@@ -41,6 +46,13 @@ def kernel_distance(
     The draws share features, so they are not independent: the error counts only as many of them as the smaller set
     could give without sharing. It is NaN if that is one. Raises ValueError for arrays that do not fit or are not
     finite.
+
+    Examples:
+      >>> features = np.random.default_rng(1).normal(size=(400, 4))
+      >>> for fake in (features[200:], features[200:] + 1):
+      ...     print("{:.1f} ± {:.1f}".format(*kernel_distance(features[:200], fake)))
+      0.1 ± 0.1
+      11.9 ± 1.3
     """
     real, fake = checked(real, fake, at_least=2)
     smaller = min(len(real), len(fake))
@@ -70,6 +82,11 @@ def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, k: int
       real, fake: float [N, D] and [M, D], N and M above k.
 
     Raises ValueError for sets of k features or fewer, and for arrays that do not fit or are not finite.
+
+    Examples:
+      >>> real = np.arange(20.0)[:, np.newaxis]
+      >>> precision_recall_density_coverage(real, np.full((20, 1), 3.0))  # the same good image again and again
+      {'precision': 1.0, 'recall': 0.05, 'density': 1.4, 'coverage': 0.35}
     """
     real, fake = checked(real, fake, at_least=k + 1, why=f"k={k} neighbours", dtype=np.float32)
     centre = real.mean(axis=0)  # |x|^2 - 2 x.y + |y|^2 loses fewer digits near the origin
@@ -92,7 +109,12 @@ def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, k: int
 
 
 def nearest(queries: np.ndarray, references: np.ndarray, count: int = 1) -> np.ndarray:
-    """Indices int [N, count] of the references [M, D] that are nearest to each query [N, D], nearest first."""
+    """Indices int [N, count] of the references [M, D] that are nearest to each query [N, D], nearest first.
+
+    Examples:
+      >>> nearest(np.array([[2.2]]), np.array([[0.0], [1.0], [2.0], [5.0]]), count=2)
+      array([[2, 1]])
+    """
     references, queries = checked(references, queries, at_least=1, dtype=np.float32)
     centre = references.mean(axis=0)
     references, queries = references - centre, queries - centre
@@ -114,7 +136,12 @@ def _radii(features: np.ndarray, k: int) -> np.ndarray:
 
 
 def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Squared Euclidean distances [N, M] between x [N, D] and y [M, D]; about as exact as 1e-6 of their squares."""
+    """Squared Euclidean distances [N, M] between x [N, D] and y [M, D]; about as exact as 1e-6 of their squares.
+
+    Examples:
+      >>> squared_distances(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0], [1.0, 0.0]]))
+      array([[25.,  1.]])
+    """
     squared = np.sum(x * x, axis=1)[:, np.newaxis] + np.sum(y * y, axis=1) - 2 * (x @ y.T)
     return np.maximum(squared, 0, out=squared)
 

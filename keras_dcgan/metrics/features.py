@@ -35,6 +35,12 @@ class Extractor:
       prepare: uint8 [B, H, W, C] -> the network's input.
       network: its input -> features [B, D], or (features, logits) if it is a classifier.
       batch_size: images that go through the network at a time.
+
+    Examples:
+      >>> network = keras.Sequential([layers.Input((8, 8, 1)), layers.Flatten()])
+      >>> see = Extractor("pixels", lambda images: fit(images, 8, 8, 1), network)
+      >>> see(np.zeros((3, 16, 16, 3), np.uint8)).shape
+      (3, 64)
     """
 
     def __init__(
@@ -84,6 +90,11 @@ def load_extractor(dataset: str, cheap: bool = False, file: str | Path | None = 
       file: a network of the user's instead, for `own_extractor`.
 
     Raises BadFile if shipped weights are missing or altered, or if the user's file is not such a network.
+
+    Examples:
+      >>> see = load_extractor("mnist")
+      >>> see.name, see(np.zeros((3, 64, 64, 1), np.uint8)).shape
+      ('mnist-classifier', (3, 128))
     """
     if file is not None:
         return own_extractor(Path(file))
@@ -129,6 +140,11 @@ def own_extractor(file: Path) -> Extractor:
     The network gets images float32 [N, H, W, C] in 0 ... 255, as `keras.utils.image_dataset_from_directory` gives them;
     H and W are its own, or 64 if it takes any, and C is 1 or 3. Its one output is flattened to [N, D], D at most 4096.
     Nothing in the file is executed or unpickled: Keras's safe mode is on. Raises BadFile for anything else.
+
+    Examples:
+      >>> keras.Sequential([layers.Input((8, 8, 1)), layers.Flatten()]).save("pixels.keras")
+      >>> own_extractor(Path("pixels.keras"))(np.zeros((3, 16, 16, 3), np.uint8)).shape
+      (3, 64)
     """
     if not file.is_file():
         raise BadFile(f"{file}: no such file; {OWN}")
@@ -164,6 +180,11 @@ def fit(images: np.ndarray, height: int, width: int, channels: int) -> tf.Tensor
 
     Shrinking averages, and nothing is rounded to 8 bits again: either would move the distances (Parmar et al. 2022).
     Grey is copied to three channels; colour becomes luma for one.
+
+    Examples:
+      >>> x = fit(np.full((2, 28, 28, 1), 255, np.uint8), height=32, width=32, channels=3)
+      >>> x.shape, float(tf.reduce_max(x))
+      (TensorShape([2, 32, 32, 3]), 255.0)
     """
     x = tf.cast(images, tf.float32)
     if x.shape[-1] > channels:

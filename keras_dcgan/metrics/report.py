@@ -72,6 +72,12 @@ def make_reference(
       image_size, channels: of the generator's images.
       samples: size of the reference; as many other images give the floor. Smaller if N is below 2 * samples.
       seed: seed of the choice.
+
+    Examples:
+      >>> images = np.random.default_rng(0).integers(0, 256, (40, 28, 28, 1), np.uint8)
+      >>> reference = make_reference(load_extractor("mnist"), images, image_size=16, channels=1, samples=20, seed=0)
+      >>> reference.features.shape, reference.floor > 0
+      ((20, 128), True)
     """
     chosen = np.random.default_rng(seed).permutation(len(images))[: 2 * samples]
     parts = np.array_split(chosen, -(-len(chosen) // CHUNK))
@@ -108,6 +114,14 @@ def evaluate(
       figures include the classes; if the generator draws these classes, also whether it draws what was asked for.
       Raises SettingError for fewer images than `MEASURABLE`, FloatingPointError if an image that the generator draws,
       or a feature, is not finite, and ValueError if it has classes that nobody names.
+
+    Examples:
+      >>> from keras_dcgan.datasets.source import Data
+      >>> from keras_dcgan.networks import build_generator
+      >>> data = Data("mnist", np.zeros((40, 28, 28, 1), np.uint8), report={})
+      >>> figures, pictures = evaluate(build_generator(width=1, image_size=16), data, samples=20, seed=0)
+      >>> figures["features"], figures["samples"], sorted(pictures)
+      ('mnist-classifier', 20, ['copies', 'nearest'])
     """
     if len(data) < MEASURABLE:
         raise SettingError(f"dataset={data.name}", f"holds {len(data)} images; measuring needs {MEASURABLE} or more")

@@ -9,7 +9,15 @@ from keras_dcgan.tools import draw
 
 
 def as_text(figures: dict[str, Any]) -> str:
-    """The figures that `report.evaluate` returns, as a table."""
+    """The figures that `report.evaluate` returns, as a table.
+
+    Examples:
+      >>> figures = {"dataset": "mnist", "samples": 100, "features": "mnist-classifier"}
+      >>> print(as_text({**figures, "generated": {"recall": 0.9}, "real": {"recall": 0.95}}))
+      mnist, 100 samples, mnist-classifier features
+                             generated        real
+      recall                    0.9000      0.9500
+    """
     generated, real = figures["generated"], figures["real"]
     lines = [
         f"{figures['dataset']}, {figures['samples']} samples, {figures['features']} features",
@@ -33,6 +41,11 @@ def nearest_picture(samples: np.ndarray, neighbours: list[np.ndarray]) -> np.nda
     """Lays samples uint8 [N, S, S, C] out in four columns, each with its neighbours [K, S, S, C] to its right.
 
     Grey bars divide the columns: what follows a bar, or the edge, is a sample.
+
+    Examples:
+      >>> samples, neighbours = np.zeros((8, 28, 28, 1), np.uint8), [np.zeros((3, 28, 28, 1), np.uint8)] * 8
+      >>> nearest_picture(samples, neighbours).shape  # two rows, four columns of a sample and three neighbours
+      (56, 472, 1)
     """
     rows = [np.concatenate([sample[np.newaxis], near]) for sample, near in zip(samples, neighbours, strict=True)]
     rows += [np.zeros_like(rows[0])] * (-len(rows) % 4)

@@ -26,6 +26,10 @@ def make_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
 
     Returns:
       uint8 [rows * H, columns * W, C]; places without an image are black. Raises ValueError for an empty batch.
+
+    Examples:
+      >>> make_grid(np.zeros((6, 28, 28, 1), np.uint8), columns=3).shape
+      (56, 84, 1)
     """
     count, height, width, channels = images.shape
     if count == 0:
@@ -47,6 +51,10 @@ def stretch(images: np.ndarray, aspect: float) -> np.ndarray:
 
     Returns:
       uint8 [N, H, W, C]: W = S * aspect and H = S, or W = S and H = S / aspect, rounded; bicubic.
+
+    Examples:
+      >>> stretch(np.zeros((4, 64, 64, 3), np.uint8), aspect=1.5).shape
+      (4, 64, 96, 3)
     """
     count, height, width, channels = images.shape
     aspect = min(max(aspect, 1 / LONGEST), LONGEST)
@@ -61,7 +69,12 @@ def stretch(images: np.ndarray, aspect: float) -> np.ndarray:
 
 
 def read_aspect(text: str) -> float:
-    """Width / height from a text such as "3:2" or "1.5". Raises ValueError, saying what is right, for another one."""
+    """Width / height from a text such as "3:2" or "1.5". Raises ValueError, saying what is right, for another one.
+
+    Examples:
+      >>> read_aspect("3:2"), read_aspect("1.5")
+      (1.5, 1.5)
+    """
     width, colon, height = text.partition(":")
     try:
         aspect = float(width) / (float(height) if colon else 1)
@@ -73,7 +86,13 @@ def read_aspect(text: str) -> float:
 
 
 def beside(fakes: np.ndarray, reals: np.ndarray, columns: int | None = None) -> np.ndarray:
-    """Two grids of as many images, fakes left and reals right: uint8 [N, H, W, C] twice -> uint8 [H', W', C]."""
+    """Two grids of as many images, fakes left and reals right: uint8 [N, H, W, C] twice -> uint8 [H', W', C].
+
+    Examples:
+      >>> images = np.zeros((4, 28, 28, 1), np.uint8)
+      >>> beside(images, images).shape  # twice 56 pixels and the gap
+      (56, 120, 1)
+    """
     left, right = make_grid(fakes, columns), make_grid(reals, columns)
     gap = np.full((left.shape[0], GAP, left.shape[2]), 128, np.uint8)
     return np.concatenate([left, gap, right], axis=1)
@@ -83,6 +102,11 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     """Writes uint8 [H, W, C], C being 1 or 3 (RGB), atomically in the format of the file's suffix, such as .png.
 
     Raises BadFile for a suffix that Pillow does not write, and OSError if the file cannot be written.
+
+    Examples:
+      >>> write_image("grid.png", np.zeros((56, 84, 3), np.uint8))
+      >>> Image.open("grid.png").size
+      (84, 56)
     """
     suffix = Path(path).suffix.lower()
     if Image.registered_extensions().get(suffix) not in Image.SAVE:
@@ -100,6 +124,11 @@ def write_animation(path: str | Path, frames: Iterable[np.ndarray]) -> None:
       frames: all of one shape; C is 1 or 3 (RGB).
 
     Raises BadFile for another suffix, and OSError if the file cannot be written whole.
+
+    Examples:
+      >>> write_animation("morph.gif", [np.full((28, 28, 1), level, np.uint8) for level in (0, 128, 255)])
+      >>> Image.open("morph.gif").n_frames
+      3
     """
     suffix = Path(path).suffix.lower()
     if suffix not in ANIMATIONS:

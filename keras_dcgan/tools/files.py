@@ -25,6 +25,12 @@ def atomic_path(path: str | os.PathLike[str], sync: bool = True) -> Iterator[Pat
     the old file at `path` is untouched. With `sync` the content is on the disk before the rename, so a power cut
     leaves the old file or the new one. That takes some milliseconds; pictures do not need it, they can be drawn again.
     Raises OSError, naming the file, if it cannot be written.
+
+    Examples:
+      >>> with atomic_path("notes.txt") as temporary:
+      ...     _ = temporary.write_text("all of it")
+      >>> Path("notes.txt").read_text()
+      'all of it'
     """
     path = Path(path)
     with naming(path):
@@ -46,7 +52,12 @@ def atomic_path(path: str | os.PathLike[str], sync: bool = True) -> Iterator[Pat
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     """Names `path` in an OSError of the block that names no file, as a write to a full disk raises it.
 
-    Example: "[Errno 28] No space left on device" becomes "[Errno 28] No space left on device: 'runs/a/history.csv'".
+    Examples:
+      >>> with naming("runs/a/history.csv"):
+      ...     raise OSError(28, "No space left on device")
+      Traceback (most recent call last):
+        ...
+      OSError: [Errno 28] No space left on device: 'runs/a/history.csv'
     """
     try:
         yield
@@ -82,7 +93,13 @@ def lock(path: str | os.PathLike[str], wait: bool = False) -> Iterator[None]:
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file's content, in hexadecimal digits."""
+    """The SHA-256 of a file's content, in hexadecimal digits.
+
+    Examples:
+      >>> write_text("abc.txt", "abc")
+      >>> sha256("abc.txt")
+      'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
+    """
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -30,9 +30,13 @@ def progress(title: str, total: int, unit: str = "image") -> tqdm:
 
 
 def command(module: str, **flags: object) -> str:
-    """A command line that runs here as it stands: `command("keras_dcgan.sample", run_dir="runs/a b")`.
+    """A command line that runs here as it stands.
 
     It names "python" if that is this interpreter, as in an activated environment, else the interpreter's path.
+
+    Examples:
+      >>> command("keras_dcgan.sample", run_dir="runs/a b").partition(" -m ")[2]
+      "keras_dcgan.sample --run_dir='runs/a b'"
     """
     python = Path(sys.executable)
     found = shutil.which("python")

@@ -82,6 +82,17 @@ class SampleGrid(StepCounter):
       columns: images in a row; by default the grid is as square as it can be.
       tensorboard: gets the fakes.
       aspect: width / height in which both are shown; see `draw.stretch`.
+
+    Examples:
+      >>> from keras_dcgan.config import TrainConfig
+      >>> from keras_dcgan.training.loop import build
+      >>> gan = build(TrainConfig(width=1, image_size=16))
+      >>> gan.run_eagerly = True  # for a single step this is quicker
+      >>> latents, reals = np.zeros((4, 100), np.float32), np.zeros((4, 16, 16, 3), np.uint8)
+      >>> grid = SampleGrid(Path("samples"), latents, reals, every=1)
+      >>> history = gan.fit(np.zeros((2, 16, 16, 3), np.float32), callbacks=[grid], verbose=0)
+      >>> sorted(path.name for path in Path("samples").iterdir())
+      ['latest.png', 'step_000001.png']
     """
 
     def __init__(

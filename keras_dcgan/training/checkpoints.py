@@ -29,6 +29,14 @@ class Checkpoints:
       gan: the compiled model, whose optimizers are built.
       config: the run's settings.
       keep: how many are kept.
+
+    Examples:
+      >>> from keras_dcgan.training.loop import build
+      >>> config = TrainConfig(width=1, image_size=16)
+      >>> checkpoints = Checkpoints(Path("checkpoints"), build(config), config)
+      >>> checkpoints.save()
+      >>> checkpoints.steps()
+      [0]
     """
 
     def __init__(self, folder: Path, gan: DCGAN, config: TrainConfig, keep: int = 3):

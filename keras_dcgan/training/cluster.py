@@ -32,6 +32,11 @@ def member(environment: Mapping[str, str] = os.environ) -> Member:
     TF_CONFIG is read where it is set, as TensorFlow's guide writes it: {"cluster": {"worker": ["host:port", ...]},
     "task": {"type": "worker", "index": 0}}, with or without a "chief" job; else the variables of a Slurm job step.
     Raises SettingError if there is neither, or if they make no sense.
+
+    Examples:
+      >>> workers = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}'
+      >>> member({"TF_CONFIG": workers})
+      Member(index=1, count=2, source='TF_CONFIG')
     """
     if environment.get(TF_CONFIG):
         return _from_tf_config(environment[TF_CONFIG])

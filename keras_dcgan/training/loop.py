@@ -133,7 +133,13 @@ def open_run(config: TrainConfig, folder: Path, resume: bool, workers: distribut
 
 
 def build(config: TrainConfig, workers: distribution.Workers | None = None, classes: Classes | None = None) -> DCGAN:
-    """The compiled model of a configuration without an "auto", on the workers' devices."""
+    """The compiled model of a configuration without an "auto", on the workers' devices.
+
+    Examples:
+      >>> gan = build(TrainConfig(width=1, image_size=16))
+      >>> gan.generator.output_shape, gan.discriminator.output_shape
+      ((None, 16, 16, 3), (None, 1))
+    """
     workers = workers or distribution.Workers()
     sizes = config.image_size, config.channels
     count = len(classes) if classes else 0

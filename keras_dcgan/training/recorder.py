@@ -52,6 +52,13 @@ class Recorder:
       draw: writes the figure, from the steps and the values of each column; None: no figure.
       tensorboard: gets the same values.
       prefix: put before the names there.
+
+    Examples:
+      >>> recorder = Recorder(Path("history.csv"))
+      >>> recorder.start(["d_loss"])
+      >>> recorder.add(10, {"d_loss": 1.2})
+      >>> recorder.path.read_text().split()
+      ['step,d_loss', '10,1.2']
     """
 
     def __init__(
