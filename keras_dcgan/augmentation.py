@@ -85,12 +85,22 @@ def translate(images: tf.Tensor, down: tf.Tensor, right: tf.Tensor) -> tf.Tensor
 
 
 def cut_out(images: tf.Tensor, down: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-    """Makes a square of each image grey (0), `HOLE` of the side wide; its centre is at `down` and `right` in [0, 1)."""
+    """Makes a square of each image grey (0), `HOLE` of the side wide; its centre is at `down` and `right` in [0, 1).
+
+    Examples:
+      >>> cut_out(tf.ones((1, 4, 4, 1)), down=tf.constant([0.5]), right=tf.constant([0.0])).numpy()[0, :, :, 0]
+      array([[1., 1., 1., 1.],
+             [0., 1., 1., 1.],
+             [0., 1., 1., 1.],
+             [1., 1., 1., 1.]], dtype=float32)
+    """
     side = images.shape[1]
+    hole = round(side * HOLE)
     pixels = tf.range(side, dtype=tf.float32)
 
     def outside(centre):
-        return tf.abs(pixels - tf.floor(centre[:, None] * side)) >= side * HOLE / 2  # (N, S)
+        places = pixels - tf.floor(centre[:, None] * side) + hole // 2  # (N, S), in the square from 0 to hole - 1
+        return (places < 0) | (places >= hole)
 
     keep = outside(down)[:, :, None, None] | outside(right)[:, None, :, None]
     return tf.where(keep, images, 0.0)

@@ -268,8 +268,7 @@ class DCGAN(keras.Model):
         """Recomputes the averaged generator's batch-normalisation statistics: the running ones suit other weights.
 
         They become the mean of the statistics of `batches` batches of latents, and of labels in the data's mix, always
-        the same ones. Call it after
-        training and before the average is used; it does nothing if there is no average.
+        the same ones. Call it after training and before the average is used; it does nothing if there is no average.
         """
         if not self.ema_half_life:
             return

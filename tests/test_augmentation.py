@@ -42,8 +42,8 @@ def test_a_hole_is_grey_and_half_a_side_wide_where_it_fits():
     found = augmentation.cut_out(x, centre, centre).numpy()
     holes = (found == 0).all(axis=3)
     np.testing.assert_array_equal(found[~holes], x[~holes])
-    assert holes[0].sum() == 15 * 15  # pixels nearer than 8 to pixel 16, on both axes
-    assert [int(hole.sum()) for hole in holes[2:4]] == [8 * 8, 8 * 8]  # a corner's is cut by the border
+    assert holes[0].sum() == 16 * 16  # from pixel 8 to pixel 23, on both axes
+    assert [int(hole.sum()) for hole in holes[2:4]] == [8 * 8, 9 * 9]  # a corner's is cut by the border
 
 
 @pytest.mark.parametrize("policy", AUGMENTATIONS)

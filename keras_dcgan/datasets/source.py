@@ -53,8 +53,7 @@ def open_data(config: TrainConfig, with_labels: bool = False, report_folder: str
       config: `dataset`, and the settings that belong to it; the size that an "auto" becomes is that of `with_size`.
       with_labels: give labels too. If the setting `labels` is "on", images in no class are skipped, and data by path
         that has no usable labels is an error. Otherwise such data, and a named data set whose labels no source has,
-        comes without them; with "auto" also data by
-        path whose classes have fewer than `TYPICAL` images on average.
+        comes without them; with "auto" also data by path whose classes have fewer than `TYPICAL` images on average.
       report_folder: where `dataset.json` goes if too many files of a folder cannot be used; made if it is missing.
 
     Raises SettingError or BadFile for data that cannot be trained on, DatasetUnavailable for a named data set that no
