@@ -9,13 +9,14 @@ from keras_dcgan import gan as gan_module
 from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.gan import DCGAN
 from keras_dcgan.networks import build_discriminator, build_generator, with_labels
+from keras_dcgan.optimizers import Adam
 
 # Numbers measured from the MXNet tutorial's own program (MXNet 1.9.1): width 4, batch 4, three steps.
 GOLDEN = np.load(Path(__file__).parent / "data" / "golden_w4.npz", allow_pickle=False)
 
 
-def adam() -> keras.optimizers.Optimizer:
-    return keras.optimizers.Adam(2e-4, 0.5, 0.999, 1e-8)
+def adam() -> Adam:
+    return Adam(2e-4, 0.5, 0.999, 1e-8)
 
 
 def small_gan(**options) -> DCGAN:

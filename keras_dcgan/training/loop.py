@@ -18,6 +18,7 @@ from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.gan import DCGAN
 from keras_dcgan.generators import save_networks
 from keras_dcgan.networks import build_discriminator, build_generator
+from keras_dcgan.optimizers import Adam
 from keras_dcgan.tools import draw
 from keras_dcgan.tools.files import BadFile
 from keras_dcgan.training import callbacks, choices, distribution, guards, machine, preview, quality, watchers
@@ -145,7 +146,7 @@ def build(config: TrainConfig, workers: distribution.Workers | None = None, clas
     count = len(classes) if classes else 0
 
     def adam(rate: float) -> keras.optimizers.Optimizer:
-        optimizer = keras.optimizers.Adam(rate, config.beta_1, config.beta_2, epsilon=1e-8)
+        optimizer = Adam(rate, config.beta_1, config.beta_2, epsilon=1e-8)
         # float16 gradients underflow without scaling; Keras itself would scale one optimizer of the two.
         return keras.optimizers.LossScaleOptimizer(optimizer) if config.precision == "mixed_float16" else optimizer
 

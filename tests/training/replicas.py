@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from keras_dcgan.config import from_preset
 from keras_dcgan.datasets import named
+from keras_dcgan.optimizers import Adam
 from keras_dcgan.training import cluster, distribution, loop
 
 STEPS = 8
@@ -32,7 +33,6 @@ def main(mode: str, folder: Path) -> None:
     named.load_images = lambda *_: pictures
     named.load_labels = lambda *_: np.random.default_rng(1).integers(0, 10, 200, dtype=np.uint8)
     distribution.join = functools.cache(distribution.join)  # a process can join its workers once
-    adam = keras.optimizers.Adam
     # Penalties at every second step; batches that cross the end of an epoch; an average.
     options = {
         "width": 2, "image_size": 16, "latent_dim": 10, "batch_size": 64, "steps": STEPS, "r1_every": 2,
@@ -40,8 +40,8 @@ def main(mode: str, folder: Path) -> None:
         "precision": "float32", "deterministic": True, "distribute": mode, "augment": "color,translation,cutout",
     }  # fmt: skip
     index = cluster.member().index if mode == "multiworker" else 0
-    for name, optimizer in {"adam": adam, "sgd": lambda *_, **__: keras.optimizers.SGD(1e-3)}.items():
-        keras.optimizers.Adam = optimizer
+    for name, optimizer in {"adam": Adam, "sgd": lambda *_, **__: keras.optimizers.SGD(1e-3)}.items():
+        loop.Adam = optimizer
         gan = loop.train(from_preset("quick", options), folder / name).gan
         networks = {"generator": gan.generator, "discriminator": gan.discriminator, "averaged": gan.averaged}
         values = {f"{key}/{variable.path}": variable for key in networks for variable in networks[key].variables}
