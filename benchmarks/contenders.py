@@ -1,7 +1,8 @@
-"""One training step in a process of its own, run on demand: what `benchmarks.train_step` compares.
+"""A training in a process of its own, run on demand: what `benchmarks.train_step` and `benchmarks.race` compare.
 
-The process reads lines from its standard input: `steps N` runs N steps, `peak` measures a matrix product. It answers
-each with one line of JSON on its standard output, after a first one that says that it is ready.
+The process reads lines from its standard input: `steps N` runs N steps, `train S` trains for S seconds, `draw N PATH`
+writes N generated images to a .npy file, `peak` measures a matrix product. It answers each with one line of JSON on
+its standard output, after a first one that says that it is ready.
 """
 
 import json
@@ -10,21 +11,43 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 
-def serve(run: Callable[[int], None], peak: Callable[[], float], about: dict[str, Any]) -> None:
-    """Answers requests until the input ends. `run` does N steps and waits for the last; `peak` gives FLOP/s."""
-    answer({"ready": True} | about)
+
+def serve(
+    run: Callable[[int], None],
+    peak: Callable[[], float],
+    draw: Callable[[int], np.ndarray],
+    introduction: dict[str, Any],
+) -> None:
+    """Answers requests until the input ends.
+
+    `run` does N steps and waits for the last, `peak` gives FLOP/s, `draw` gives uint8 [N, S, S, C].
+    """
+    answer({"ready": True} | introduction)
     for line in sys.stdin:
-        command, *arguments = line.split()
-        if command == "peak":
-            answer({"flops_per_second": peak()})
-            continue
+        command, _, arguments = line.rstrip("\n").partition(" ")
+        number, _, path = arguments.partition(" ")
         started = time.perf_counter()
-        run(int(arguments[0]))
+        about: dict[str, Any] = {}
+        if command == "peak":
+            about["flops_per_second"] = peak()
+        elif command == "draw":
+            np.save(path, draw(int(number)))
+        elif command == "train":
+            steps = 0
+            while not steps or time.perf_counter() - started < float(number):
+                run(1)
+                steps += 1
+            about["steps"] = steps
+        else:
+            run(int(number))
         seconds = time.perf_counter() - started
-        answer({"seconds": seconds, "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        answer(about | {"seconds": seconds, "peak_memory": memory})
 
 
 def answer(message: dict[str, Any]) -> None:
@@ -42,27 +65,31 @@ def main() -> None:
     from benchmarks.flops import hlo_flops, step_flops
     from keras_dcgan import pipeline
     from keras_dcgan.config import from_preset
-    from keras_dcgan.datasets import load_images
-    from keras_dcgan.training import loop, machine
+    from keras_dcgan.generators import draw_images, draw_latents
+    from keras_dcgan.networks import float32_copy, with_labels
+    from keras_dcgan.training import choices, loop, machine
 
-    overrides = {key: settings[key] for key in ("width", "batch_size", "image_size", "channels", "precision")}
-    overrides |= {"augment": "off", "r1_weight": 1.0 if settings["recipe"] == "stable" else 0.0}
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
-    config = from_preset("quick" if settings["recipe"] == "stable" else "tutorial", overrides | {"steps": 100_000})
-    config = machine.choose(from_preset(config.preset, overrides | {"jit_compile": settings["jit_compile"]}))
+    config = machine.choose(from_preset(settings["preset"], settings["overrides"]))
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(config.precision)
-    gan = loop.build(config)
-    if settings["kind"] == "keras_io":
-        gan = keras_io(gan, config.jit_compile == "on")
     shape = (config.batch_size, config.image_size, config.image_size, config.channels)
+    classes = None
     if settings["data"] == "repeat":
         images = tf.random.stateless_uniform(shape, (0, 1), -1.0, 1.0)
         dataset = tf.data.Dataset.from_tensors(images).repeat()
     else:
+        data = loop.open_data(config, Path(), chief=False)
+        config, classes = choices.settle(config, data), data.classes
         dataset = pipeline.make_dataset(
-            load_images(settings["data"]), config.batch_size, config.image_size, config.channels, first_step=0
-        )
+            data.images, config.batch_size, config.image_size, config.channels,
+            shuffle=config.shuffle == "epoch", first_step=0, labels=data.labels,
+        )  # fmt: skip
+    gan = loop.build(config, classes=classes)
+    if settings["kind"] == "keras_io":
+        gan = keras_io(plain(gan.generator), plain(gan.discriminator), config.jit_compile == "on", 2e-4, 0.5)
+    elif settings["kind"] == "keras_example":
+        gan = keras_io(*example_networks(config.width), config.jit_compile == "on", 1e-4)
     gan.make_train_function()
     iterator = iter(dataset)
 
@@ -70,6 +97,13 @@ def main() -> None:
         for _ in range(steps):
             logs = gan.train_function(iterator)
         float(logs["g_loss"])  # waits for a GPU
+
+    def draw(count: int) -> np.ndarray:
+        if settings["kind"] == "ours":
+            gan.refresh_averaged()  # which a run does once, at its end
+        generator = float32_copy(gan.averaged if settings["kind"] == "ours" else gan.generator)
+        labels = classes.draw(count, seed=0) if classes else None
+        return draw_images(generator, with_labels(draw_latents(count, gan.latent_dim, seed=0), labels))
 
     def peak() -> float:
         size = 8192 if on_gpu else 2048
@@ -85,7 +119,7 @@ def main() -> None:
         return 2 * size**3 / min(seconds)
 
     started = time.perf_counter()
-    run(5 if settings["recipe"] == "stable" else 2)
+    run(5 if config.r1_weight else 2)
     about = {
         "precision": config.precision,
         "xla": config.jit_compile == "on",
@@ -102,28 +136,55 @@ def main() -> None:
         about["device"] = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])[
             "device_name"
         ]
-    serve(run, peak, about)
+    serve(run, peak, draw, about)
 
 
-def keras_io(gan: Any, jit_compile: bool) -> Any:
-    """The same networks trained as Keras's own DCGAN example trains: Keras's layers, fakes and reals in one batch.
+def plain(network: Any) -> Any:
+    """A network of ours as Keras's own layers."""
+    import keras
+
+    def clone(layer):
+        return getattr(keras.layers, type(layer).__name__).from_config(layer.get_config())
+
+    return keras.models.clone_model(network, clone_function=clone)
+
+
+def example_networks(width: int = 64) -> tuple[Any, Any]:
+    """The networks of Keras's own DCGAN example for 64 pixels; as written at width 64, but for grey images.
+
+    The example's images are in [0, 1]. Here they are in [-1, 1] outside of the networks, and the rescaling is inside.
+    The discriminator gives logits, of which the example's loss takes the sigmoid.
+    """
+    import keras
+    from keras import layers
+
+    generator = [layers.Dense(8 * 8 * 2 * width), layers.Reshape((8, 8, 2 * width))]
+    for filters in (2 * width, 4 * width, 8 * width):
+        generator += [layers.Conv2DTranspose(filters, 4, 2, "same"), layers.LeakyReLU(negative_slope=0.2)]
+    generator += [layers.Conv2D(1, 5, padding="same", activation="sigmoid"), layers.Rescaling(2.0, -1.0)]
+    discriminator = [layers.Rescaling(0.5, 0.5)]
+    for filters in (width, 2 * width, 2 * width):
+        discriminator += [layers.Conv2D(filters, 4, 2, "same"), layers.LeakyReLU(negative_slope=0.2)]
+    discriminator += [layers.Flatten(), layers.Dropout(0.2), layers.Dense(1)]
+    return (
+        keras.Sequential([layers.Input((128,)), *generator]),
+        keras.Sequential([layers.Input((64, 64, 1)), *discriminator]),
+    )
+
+
+def keras_io(generator: Any, discriminator: Any, jit_compile: bool, rate: float, beta_1: float = 0.9) -> Any:
+    """Networks trained as Keras's own DCGAN example trains its own: fakes and reals in one batch.
 
     https://keras.io/examples/generative/dcgan_overriding_train_step
     """
     import keras
     import tensorflow as tf
 
-    def plain(network: keras.Model) -> keras.Model:
-        def clone(layer):
-            return getattr(keras.layers, type(layer).__name__).from_config(layer.get_config())
-
-        return keras.models.clone_model(network, clone_function=clone)
-
     class Example(keras.Model):
         def __init__(self):
             super().__init__()
-            self.generator, self.discriminator = plain(gan.generator), plain(gan.discriminator)
-            self.latent_dim = gan.latent_dim
+            self.generator, self.discriminator = generator, discriminator
+            self.latent_dim = generator.input_shape[-1]
             self.seed_generator = keras.random.SeedGenerator(0)
             self.built = True
 
@@ -147,8 +208,8 @@ def keras_io(gan: Any, jit_compile: bool) -> Any:
             return {"d_loss": d_loss, "g_loss": g_loss}
 
     example = Example()
-    example.compile(optimizer=keras.optimizers.Adam(2e-4, 0.5), jit_compile=jit_compile)
-    example.g_optimizer, example.d_optimizer = keras.optimizers.Adam(2e-4, 0.5), keras.optimizers.Adam(2e-4, 0.5)
+    example.g_optimizer, example.d_optimizer = (keras.optimizers.Adam(rate, beta_1) for _ in range(2))
+    example.compile(optimizer=example.g_optimizer, jit_compile=jit_compile)
     example.g_optimizer.build(example.generator.trainable_variables)
     example.d_optimizer.build(example.discriminator.trainable_variables)
     return example

@@ -9,7 +9,9 @@ import itertools
 import json
 import sys
 import time
+from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -40,6 +42,19 @@ def networks(width: int, image_size: int, channels: int, latent_dim: int = 100) 
             nn.init.normal_(module.weight, 1.0, 0.02)
             nn.init.zeros_(module.bias)
     return generator, discriminator
+
+
+def batches(path: str, batch_size: int, image_size: int) -> Iterator[torch.Tensor]:
+    """Batches float32 [B, C, S, S] in [-1, 1] of the images uint8 [N, H, W, C] in a .npy file, shuffled, for ever.
+
+    The last images of an epoch that do not fill a batch are left out: the compiled modes want one shape.
+    """
+    stored = torch.from_numpy(np.load(path)).permute(0, 3, 1, 2)
+    while True:
+        for indices in torch.randperm(len(stored)).split(batch_size)[: len(stored) // batch_size]:
+            x = stored[indices].float()  # half-pixel centres, as everybody else resizes
+            x = nn.functional.interpolate(x, (image_size, image_size), mode="bilinear", align_corners=False)
+            yield x / 127.5 - 1
 
 
 def main() -> None:
@@ -103,11 +118,23 @@ def main() -> None:
             step()
         once = graph.replay
 
+    feed = None if settings["data"] == "repeat" else batches(settings["data"], batch_size, size)
+
     def run(steps: int) -> None:
         for _ in range(steps):
+            if feed:
+                images.copy_(next(feed))  # a graph reads from where it was captured
             once()
         if on_gpu:
             torch.cuda.synchronize()
+
+    @torch.no_grad()
+    def draw(count: int) -> np.ndarray:
+        latents = np.random.default_rng(0).standard_normal((count, 100, 1, 1), np.float32)
+        # With the statistics of each batch, as the example draws: it never calls `eval`.
+        parts = [generator(part.to(device)) for part in torch.from_numpy(latents).split(batch_size)]
+        drawn = (torch.cat(parts).cpu().permute(0, 2, 3, 1) + 1) * 127.5
+        return drawn.nan_to_num().round().clamp(0, 255).to(torch.uint8).numpy()
 
     def peak() -> float:
         n = 8192 if on_gpu else 2048
@@ -124,7 +151,7 @@ def main() -> None:
     started = time.perf_counter()
     run(2)
     about = {"precision": "bfloat16 autocast" if half else "float32", "first_steps": time.perf_counter() - started}
-    serve(run, peak, about | {"version": torch.__version__})
+    serve(run, peak, draw, about | {"version": torch.__version__})
 
 
 if __name__ == "__main__":

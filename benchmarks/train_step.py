@@ -81,40 +81,50 @@ class Contender:
 
 def ours(kind: str, precision: str, jit_compile: str, count_flops: bool = False) -> Contender:
     """Our step, or Keras's example on the same networks."""
-    settings = {name: FLAGS[name].value for name in ("width", "batch_size", "image_size", "channels", "recipe", "data")}
-    settings |= {"kind": kind, "precision": precision, "jit_compile": jit_compile, "count_flops": count_flops}
+    stable = FLAGS.recipe == "stable"
+    overrides = {name: FLAGS[name].value for name in ("width", "batch_size", "image_size", "channels")}
+    overrides |= {"precision": precision, "jit_compile": jit_compile, "augment": "off", "labels": "off"}
+    overrides |= {"r1_weight": 1.0 if stable else 0.0}
+    overrides |= {} if FLAGS.data == "repeat" else {"dataset": FLAGS.data}
+    settings = {"kind": kind, "preset": "quick" if stable else "tutorial", "overrides": overrides, "data": FLAGS.data}
     suffix = "" if jit_compile == "auto" else f", XLA {jit_compile}"
-    return Contender(f"{kind} {precision}{suffix}", "benchmarks.contenders", settings)
+    return Contender(f"{kind} {precision}{suffix}", "benchmarks.contenders", settings | {"count_flops": count_flops})
 
 
-def pytorch() -> tuple[Contender, dict[str, float]]:
-    """PyTorch in its best mode on this machine, and the seconds of a step in each mode."""
+def pytorch(settings: dict[str, Any], python: str, modes: list[str], steps: int) -> tuple[Contender, dict[str, float]]:
+    """PyTorch in its best mode on this machine, and the seconds of a step in each mode.
+
+    Args:
+      settings: `width`, `batch_size`, `image_size` and `channels`; `data` is a .npy file of images or "repeat", which
+        is what the modes are tried on.
+      python: a Python that has PyTorch.
+      modes: what is tried; by default all that suit the machine.
+      steps: of a turn; 0: some two seconds of them.
+    """
     probe = "import torch; print(torch.cuda.is_available())"
-    found = subprocess.run([FLAGS.pytorch_python, "-c", probe], capture_output=True, text=True)
+    found = subprocess.run([python, "-c", probe], capture_output=True, text=True)
     if found.returncode:
-        raise SystemExit("error: --peers=pytorch: no PyTorch; see requirements-benchmarks.txt and --pytorch_python")
-    from_gpu = "True" in found.stdout
-    settings = {name: FLAGS[name].value for name in ("width", "batch_size", "image_size", "channels")}
+        raise SystemExit("error: pytorch: no PyTorch; see requirements-benchmarks.txt and --pytorch_python")
 
-    def start(mode: str) -> Contender:
-        name = f"pytorch {mode}"
-        return Contender(name, "benchmarks.pytorch_dcgan", settings | {"mode": mode}, FLAGS.pytorch_python)
+    def start(mode: str, data: str) -> Contender:
+        about = settings | {"mode": mode, "data": data}
+        return Contender(f"pytorch {mode}", "benchmarks.pytorch_dcgan", about, python)
 
     default = ["channels_last", "compile", "bfloat16", "bfloat16_compile"]
-    default += ["cuda_graph", "bfloat16_cuda_graph"] if from_gpu else ["eager"]
+    default += ["cuda_graph", "bfloat16_cuda_graph"] if "True" in found.stdout else ["eager"]
     seconds = {}
-    for mode in FLAGS.pytorch_modes or default:
-        tried = start(mode)
-        count = turn_length(tried)
+    for mode in modes or default:
+        tried = start(mode, "repeat")
+        count = turn_length(tried, steps)
         seconds[mode] = min(tried.ask(f"steps {count}")["seconds"] / count for _ in range(3))
         tried.close()
         print(f"pytorch {mode}: {seconds[mode]:.4f} s a step", flush=True)
-    return start(min(seconds, key=seconds.__getitem__)), seconds
+    return start(min(seconds, key=seconds.__getitem__), settings["data"]), seconds
 
 
-def turn_length(contender: Contender) -> int:
-    """How many steps make up a turn."""
-    return FLAGS.steps or max(1, round(2.0 / contender.ask("steps 1")["seconds"]))
+def turn_length(contender: Contender, steps: int) -> int:
+    """How many steps make up a turn; by default some two seconds of them."""
+    return steps or max(1, round(2.0 / contender.ask("steps 1")["seconds"]))
 
 
 def main(_) -> None:
@@ -122,7 +132,8 @@ def main(_) -> None:
     contenders: list[Contender] = []
     modes: dict[str, float] = {}
     if "pytorch" in FLAGS.peers:
-        best, modes = pytorch()
+        settings = {name: FLAGS[name].value for name in ("width", "batch_size", "image_size", "channels")}
+        best, modes = pytorch(settings | {"data": "repeat"}, FLAGS.pytorch_python, FLAGS.pytorch_modes, FLAGS.steps)
         contenders.append(best)
     for precision in FLAGS.precisions:
         for jit_compile in FLAGS.jit_compile:
@@ -131,7 +142,7 @@ def main(_) -> None:
             )
         if "keras_io" in FLAGS.peers:
             contenders.append(ours("keras_io", precision, "auto"))
-    counts = {contender.name: turn_length(contender) for contender in contenders}
+    counts = {contender.name: turn_length(contender, FLAGS.steps) for contender in contenders}
     for _ in range(FLAGS.rounds):
         for contender in contenders:
             time.sleep(SETTLE)
@@ -139,7 +150,7 @@ def main(_) -> None:
             turn = contender.ask(f"steps {count}")
             turn["seconds"] /= count
             time.sleep(SETTLE)
-            contender.turns.append(turn | contender.ask("peak"))
+            contender.turns.append(contender.ask("peak") | turn)
     report = summarise(contenders) | {"pytorch_modes": modes}
     names = ("width", "batch_size", "image_size", "channels", "recipe", "data")
     report["settings"] = {name: FLAGS[name].value for name in names}

@@ -1,15 +1,17 @@
 import json
+import os
 import re
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks import recipe
+from benchmarks import race, recipe
 from benchmarks.flops import hlo_flops, step_flops
 from keras_dcgan.config import from_preset
 from keras_dcgan.training import loop
-from tests.conftest import run_python
+from tests.conftest import ROOT, run_python
 
 
 def test_the_operations_of_a_step_are_those_of_xlas_program():
@@ -42,11 +44,46 @@ def test_the_step_is_measured_beside_its_peer(tmp_path):
     assert (tmp_path / "step.png").stat().st_size > 1000
 
 
-def test_a_missing_pytorch_is_one_line():
-    command = ["-m", "benchmarks.train_step", "--peers=pytorch", "--pytorch_python=/bin/false"]
-    done = run_python(*command)
+@pytest.mark.parametrize(
+    "program", [["benchmarks.train_step", "--peers=pytorch"], ["benchmarks.race", "--contenders=pytorch"]]
+)
+def test_a_missing_pytorch_is_one_line(program, tmp_path):
+    options = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
+    done = run_python("-m", *program, "--pytorch_python=/bin/false", **options)
     assert done.returncode == 1
     assert "no PyTorch" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_race_is_scored_once_and_shown_again(monkeypatch, capsys, mnist, tmp_path):
+    flags = {"contenders": ["keras", "ours"], "width": 2, "minutes": 0.02, "every": 0.6, "samples": 32}
+    monkeypatch.setattr(race, "FLAGS", SimpleNamespace(out=tmp_path, **flags))
+    race.main([])
+    written, shown = (tmp_path / "race.json").read_text(), capsys.readouterr().out
+    for contender in json.loads(written)["contenders"].values():
+        first, second = contender["rows"]
+        assert 0 < first["seconds"] < second["seconds"] and 0 < first["steps"] < second["steps"]
+        assert first["frechet_distance"] > 0 and 0 <= first["coverage"] <= 1
+        assert np.load(tmp_path / second["file"]).shape == (32, 64, 64, 1)
+        assert contender["title"] in shown
+    (tmp_path / "race.png").unlink()
+    race.main([])
+    assert capsys.readouterr().out in shown
+    assert (tmp_path / "race.png").stat().st_size > 1000 and (tmp_path / "race.json").read_text() == written
+
+
+def test_a_race_says_how_soon_ours_is_as_good():
+    def rows(*distances):
+        return [
+            {"seconds": 30.0 * i, "steps": i, "frechet_distance": d, "coverage": 0.5}
+            for i, d in enumerate(distances, 1)
+        ]
+
+    contenders = {"keras": rows(400, 300, 350), "ours": rows(301, 20, 10)}
+    report = {"samples": 32, "real": {"frechet_distance": 1, "coverage": 1}}
+    report["contenders"] = {name: {"title": name, "rows": found} for name, found in contenders.items()}
+    lines = race.table(report).splitlines()
+    assert "| 90 | 350 (0.50) | 10 (0.50) |" in lines
+    assert "| keras | 3 | 300 (0.50) | 60 s | 60 s (1/1.5) |" in lines
 
 
 def test_the_recipe_refuses_an_unknown_row_and_reports_a_failed_run(command, monkeypatch, tmp_path):
