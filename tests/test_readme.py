@@ -66,7 +66,8 @@ def test_the_chinese_readme_has_the_same_code_and_figures():
 
 @documents
 def test_links_point_to_files_and_headings_that_exist(path):
-    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+    text = path.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src="([^"]+)"', text):
         if re.match(r"https?:", link):
             continue
         name, _, heading = link.partition("#")

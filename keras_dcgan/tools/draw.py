@@ -138,8 +138,8 @@ def write_animation(path: str | Path, frames: Iterable[np.ndarray]) -> None:
             _write_mp4(temporary, list(frames))
         else:
             first, *others = map(_to_pillow, frames)
-            duration = 1000 // FRAMES_PER_SECOND  # milliseconds
-            first.save(temporary, save_all=True, append_images=others, duration=duration, loop=0)
+            how = {"duration": 1000 // FRAMES_PER_SECOND, "loop": 0, "quality": 60}  # milliseconds; of a WebP
+            first.save(temporary, save_all=True, append_images=others, **how)
 
 
 def _write_mp4(path: Path, frames: list[np.ndarray]) -> None:
