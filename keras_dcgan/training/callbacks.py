@@ -18,6 +18,39 @@ WHAT_TO_DO = (
 )
 
 
+class CallbackList(keras.callbacks.CallbackList):
+    """The callbacks of a run of one epoch, which get the values of a step as they are: tensors.
+
+    Keras's own list makes numbers of all values after each step. A GPU would then have to end every step before it gets
+    the next one.
+
+    Args:
+      callbacks: those of the run.
+      model: what is trained.
+      steps: the length of the epoch.
+      every: steps between the values that the progress bar gets.
+      shown: whether there is a progress bar.
+    """
+
+    def __init__(
+        self, callbacks: "list[StepCounter]", model: keras.Model, steps: int, every: int = 10, shown: bool = False
+    ):
+        super().__init__(
+            callbacks, add_history=True, add_progbar=shown, model=model, verbose=int(shown), epochs=1, steps=steps
+        )
+        self.every, self._due = every, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        logs = logs or {}
+        for callback in self.callbacks:
+            if isinstance(callback, keras.callbacks.ProgbarLogger):
+                due = batch >= self._due
+                callback.on_train_batch_end(batch, {name: float(value) for name, value in logs.items()} if due else {})
+                self._due = batch + self.every if due else self._due
+            else:
+                callback.on_train_batch_end(batch, logs)
+
+
 class StepCounter(keras.callbacks.Callback):
     """Base of callbacks that act every so many steps: keeps `self.step`, the steps done since the run began.
 

@@ -200,15 +200,17 @@ def fit(run: Run, watching: list[callbacks.StepCounter]) -> None:
         shuffle=config.shuffle == "epoch", seed=config.seed, first_step=start, mirror=config.mirror,
         shard=(run.workers.index, run.workers.count), labels=run.data.labels,
     )  # fmt: skip
+    steps = run.total_steps - start
+    shown = sys.stdout.isatty() and run.workers.chief
     try:
         with source.reading_errors(run.data):
             run.gan.fit(
                 dataset,
                 epochs=1,  # one long one, so that the progress bar shows the time left of the whole run
-                steps_per_epoch=run.total_steps - start,
-                callbacks=watching,
+                steps_per_epoch=steps,
+                callbacks=callbacks.CallbackList(watching, run.gan, steps, config.log_every, shown),
                 shuffle=False,  # the dataset shuffles itself
-                verbose=1 if sys.stdout.isatty() and run.workers.chief else 0,
+                verbose=int(shown),
             )
     except FloatingPointError:
         if sound := run.checkpoints.restore():  # better an earlier generator than none

@@ -49,6 +49,20 @@ def test_steps_are_counted_over_epochs(tmp_path):
     assert watcher.step == 18
 
 
+def test_the_values_of_a_step_stay_on_the_device_until_a_callback_reads_them():
+    seen = []
+    watcher = callbacks.StepCounter()
+    watcher.on_steps = lambda before, logs: seen.append(logs["d_loss"])
+    shown = callbacks.CallbackList([watcher], DCGAN(build_generator(2, 16), build_discriminator(2, 16)), 10, 4, True)
+    bar = next(each for each in shown.callbacks if isinstance(each, keras.callbacks.ProgbarLogger))
+    bar.on_train_batch_end = lambda batch, logs: seen.append(logs)
+    losses = [tf.constant(float(batch)) for batch in range(6)]
+    for batch, loss in enumerate(losses):
+        shown.on_train_batch_end(batch, {"d_loss": loss})
+    assert all(value is loss for value, loss in zip(seen[::2], losses, strict=True))
+    assert seen[1::2] == [{"d_loss": 0.0}, {}, {}, {}, {"d_loss": 4.0}, {}]
+
+
 def loss_history(folder, tensorboard=None, **options):
     def write_figure(steps, values):
         draw.write_loss_figure(folder / "losses.png", steps, values)
