@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras_dcgan import augmentation
 from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.networks import count_classes, float32_copy, latent_dim_of, with_labels
+from keras_dcgan.pipeline import Loader
 
 EMA_RAMP = 0.05  # the average's half-life is at most this share of the images seen so far (Karras et al. 2022)
 
@@ -50,6 +51,7 @@ class DCGAN(keras.Model):
         self.seed = tf.constant(seed, tf.int64)
         self.steps_done = self.add_weight(name="steps_done", dtype="int64", initializer="zeros", trainable=False)
         self.finished = False  # a callback may set it: nothing is to be gained by more steps
+        self.load: Loader | None = None  # where the dataset gives only choices, what makes images of them in the step
         self.built = True  # both networks are: Keras need not trace `call` to find the weights
 
     def compile(
@@ -115,7 +117,7 @@ class DCGAN(keras.Model):
 
     def train_step(self, data):
         """One update on a batch of real images, or (images, labels), and as many fresh latents; returns its values."""
-        images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        images, labels, _ = keras.utils.unpack_x_y_sample_weight(self.load(data) if self.load else data)
         batch_size = tf.shape(images)[0]
         return self.finish_step(self.adversarial_step(images, self.draw_step_latents(batch_size), labels), batch_size)
 

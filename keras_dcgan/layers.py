@@ -135,7 +135,12 @@ def _composed_gradient(x, d_outputs, epsilon):
 def _is_ours(layer: keras.layers.Layer) -> bool:
     """Whether `convolve` or its transpose is what the layer computes, and faster here: not where cuDNN is."""
     fits = layer.kernel_size == (4, 4) and layer.strides == (2, 2) and layer.padding == "same" and not layer.use_bias
-    return fits and not tf.config.list_logical_devices("GPU")
+    return fits and not has_cudnn()
+
+
+def has_cudnn() -> bool:
+    """Whether convolutions run on a GPU."""
+    return bool(tf.config.list_logical_devices("GPU"))
 
 
 @keras.saving.register_keras_serializable("keras_dcgan")

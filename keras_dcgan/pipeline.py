@@ -1,13 +1,15 @@
 """The `tf.data` graph between uint8 images and the batches that the networks see, and the way back."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 if TYPE_CHECKING:
     from keras_dcgan.datasets.stored import Images
+
+Loader = Callable[[dict[str, tf.Tensor]], Any]  # what `choose_batches` gives -> images, or (images, labels)
 
 
 def make_dataset(
@@ -51,40 +53,80 @@ def make_dataset(
       >>> len(dataset), next(iter(dataset)).shape
       (3, TensorShape([4, 16, 16, 3]))
     """
-    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3) or not len(images):
-        raise ValueError(
-            f"images: {images.dtype} {list(images.shape)}; must be uint8 [N, H, W, C] with 1 or 3 channels and N > 0"
-        )
-    count, shape = len(images), images.shape[1:]
+    load = make_loader(images, image_size, channels)
+    return load_batches(choose_batches(len(images), batch_size, shuffle, seed, first_step, mirror, shard, labels), load)
+
+
+def choose_batches(
+    count: int,
+    batch_size: int = 64,
+    shuffle: bool = True,
+    seed: int = 0,
+    first_step: int | None = None,
+    mirror: bool = False,
+    shard: tuple[int, int] = (0, 1),
+    labels: np.ndarray | None = None,
+) -> tf.data.Dataset:
+    """Which of `count` images are in each batch of `make_dataset`, for a function of `make_loader`.
+
+    Returns:
+      A dataset of dictionaries: "indices", int64 [B / n]; with `mirror` "flips", bool [B / n]; with labels "labels",
+      int32 [B].
+    """
     batches = -(-count // batch_size)
     part = batch_size // shard[1]
-    read = _reader(images)
+    own = slice(shard[0] * part, (shard[0] + 1) * part)
     with tf.device("CPU"):
         stored_labels = None if labels is None else tf.constant(labels, tf.int32)
 
-    def load(step):
+    def choose(step):
         epoch, batch = step // batches, step % batches
         indices = (batch * batch_size + tf.range(batch_size, dtype=tf.int64)) % count  # (B,)
         if shuffle:
             order = tf.stack([tf.constant(seed, tf.int64), epoch])
             indices = tf.random.experimental.index_shuffle(indices, seed=order, max_index=count - 1)
-        own = indices[shard[0] * part : (shard[0] + 1) * part]  # (B / n,)
-        x = transform(tf.ensure_shape(read(own), (part, *shape)), image_size, channels)
+        chosen = {"indices": indices[own]}
         if mirror:
-            flips = tf.random.stateless_uniform((batch_size, 1, 1, 1), tf.stack([tf.constant(seed, tf.int64), step]))
-            flips = flips[shard[0] * part : (shard[0] + 1) * part]
-            x = tf.where(flips < 0.5, tf.reverse(x, [2]), x)
-        return x if labels is None else (x, tf.gather(stored_labels, indices))
+            draws = tf.random.stateless_uniform((batch_size, 1, 1, 1), tf.stack([tf.constant(seed, tf.int64), step]))
+            chosen["flips"] = draws[own, 0, 0, 0] < 0.5
+        return chosen if stored_labels is None else chosen | {"labels": tf.gather(stored_labels, indices)}
 
     steps = _one_epoch_a_pass(batches) if first_step is None else tf.data.Dataset.counter(first_step)
-    return steps.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    return steps.map(choose, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def _reader(images: "np.ndarray | Images") -> Callable[[tf.Tensor], tf.Tensor]:
+def make_loader(images: "np.ndarray | Images", image_size: int, channels: int, device: str = "CPU") -> Loader:
+    """A function of what `choose_batches` gives: images float32 [B / n, S, S, C'], or (images, labels).
+
+    An array is stored on the `device`, for the function to run there. Images on disk are read on the CPU. Raises
+    ValueError for images of another dtype or shape than `make_dataset` takes.
+    """
+    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[-1] not in (1, 3) or not len(images):
+        raise ValueError(
+            f"images: {images.dtype} {list(images.shape)}; must be uint8 [N, H, W, C] with 1 or 3 channels and N > 0"
+        )
+    read, shape = _reader(images, device), images.shape[1:]
+
+    def load(chosen):
+        indices = chosen["indices"]
+        x = transform(tf.ensure_shape(read(indices), (*indices.shape, *shape)), image_size, channels)
+        if "flips" in chosen:
+            x = tf.where(chosen["flips"][:, None, None, None], tf.reverse(x, [2]), x)
+        return (x, chosen["labels"]) if "labels" in chosen else x
+
+    return load
+
+
+def load_batches(choices: tf.data.Dataset, load: Loader) -> tf.data.Dataset:
+    """What `load` makes of the choices, ahead of time."""
+    return choices.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+
+def _reader(images: "np.ndarray | Images", device: str) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function of indices int64 [n] that gives uint8 [n, H, W, C], from memory or from disk."""
     if not isinstance(images, np.ndarray):
         return lambda indices: tf.numpy_function(images.read, [indices], tf.uint8, stateful=False)
-    with tf.device("CPU"):
+    with tf.device(device):
         stored = tf.constant(images)
     return lambda indices: tf.gather(stored, indices)
 

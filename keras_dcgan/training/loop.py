@@ -195,11 +195,7 @@ def fit(run: Run, watching: list[callbacks.StepCounter]) -> None:
         ended.on_train_begin()
         ended.on_train_end()
         return
-    dataset = pipeline.make_dataset(
-        run.data.images, config.batch_size, config.image_size, config.channels,
-        shuffle=config.shuffle == "epoch", seed=config.seed, first_step=start, mirror=config.mirror,
-        shard=(run.workers.index, run.workers.count), labels=run.data.labels,
-    )  # fmt: skip
+    dataset = feed(run.gan, config, run.data, start, (run.workers.index, run.workers.count))
     steps = run.total_steps - start
     shown = sys.stdout.isatty() and run.workers.chief
     try:
@@ -217,6 +213,24 @@ def fit(run: Run, watching: list[callbacks.StepCounter]) -> None:
             save_networks(run.folder, run.gan)
             logging.info("The generator of step %d is in %s.", sound, run.folder / runs.GENERATOR)
         raise
+
+
+def feed(
+    gan: DCGAN, config: TrainConfig, data: source.Data, first_step: int = 0, shard: tuple[int, int] = (0, 1)
+) -> tf.data.Dataset:
+    """The endless dataset that `gan.fit` takes: batches of images or, if the GPU holds them all, only their indices."""
+    images = data.images
+    choices = pipeline.choose_batches(
+        len(images), config.batch_size, shuffle=config.shuffle == "epoch", seed=config.seed, first_step=first_step,
+        mirror=config.mirror, shard=shard, labels=data.labels,
+    )  # fmt: skip
+    held = machine.holds(images, config)
+    load = pipeline.make_loader(images, config.image_size, config.channels, device="GPU:0" if held else "CPU")
+    if not held:
+        return pipeline.load_batches(choices, load)
+    logging.info("The GPU holds all %s images.", f"{len(images):,}")
+    gan.load = load
+    return choices.prefetch(tf.data.AUTOTUNE)
 
 
 def finish(run: Run) -> None:

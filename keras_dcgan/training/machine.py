@@ -2,11 +2,18 @@
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from keras_dcgan.config import SettingError, TrainConfig
+
+if TYPE_CHECKING:
+    from keras_dcgan.datasets.stored import Images
+
+LARGEST = 2**31  # bytes of images that a GPU holds: little of what it has beside the networks
 
 
 def choose(config: TrainConfig) -> TrainConfig:
@@ -20,6 +27,16 @@ def choose(config: TrainConfig) -> TrainConfig:
         "Precision: %s, because %s. XLA: %s, because %s.", precision, precision_reason, jit_compile, jit_reason
     )
     return dataclasses.replace(config, precision=precision, jit_compile=jit_compile)
+
+
+def holds(images: "np.ndarray | Images", config: TrainConfig) -> bool:
+    """Whether the GPU holds all images, and the step itself picks its batch there, resizes and scales it.
+
+    So it is with XLA, for an array of up to `LARGEST` bytes that need not shrink, for which XLA has no kernel.
+    """
+    if not isinstance(images, np.ndarray) or not has_gpu() or config.jit_compile != "on":
+        return False
+    return images.nbytes <= LARGEST and max(images.shape[1:3]) <= config.image_size
 
 
 def has_gpu() -> bool:

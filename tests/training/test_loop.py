@@ -162,6 +162,36 @@ def test_xla_is_refused_beside_what_excludes_it(monkeypatch):
     assert machine.choose(dataclasses.replace(wants, jit_compile="auto", deterministic=False)).jit_compile == "on"
 
 
+@pytest.mark.parametrize(
+    ("shape", "changes", "holds"),
+    [
+        ((40, 16, 16, 1), {}, True),
+        ((40, 16, 16, 1), {"jit_compile": "off"}, False),
+        ((40, 17, 16, 1), {}, False),  # XLA cannot shrink
+        ((2**23 + 1, 16, 16, 1), {}, False),  # more than 2 GiB
+    ],
+)
+def test_a_gpu_holds_the_images_where_it_can(monkeypatch, shape, changes, holds):
+    images = np.broadcast_to(np.uint8(0), shape)
+    settings = dataclasses.replace(CONFIG, **{"jit_compile": "on", **changes})
+    assert not machine.holds(images, settings)
+    monkeypatch.setattr(machine, "has_gpu", lambda: True)
+    assert machine.holds(images, settings) == holds
+
+
+def test_a_run_whose_step_picks_the_images_is_the_same_run(tmp_path, monkeypatch):
+    settings = dataclasses.replace(CONFIG, image_size=32, jit_compile="on", labels="off", mirror=True, measure_every=0)
+    values = []
+    monkeypatch.setattr(callbacks.LossHistory, "on_steps", lambda self, before, logs: values.append(logs))
+    plain = loop.train(settings, tmp_path / "plain").gan
+    monkeypatch.setattr(machine, "has_gpu", lambda: True)  # TensorFlow puts the images on the CPU
+    held = loop.train(settings, tmp_path / "held").gan
+    assert plain.load is None and held.load is not None
+    assert len(values) == 12 and all(tf.is_tensor(value) for logs in values for value in logs.values())
+    for before, after in zip(values[:6], values[6:], strict=True):
+        assert float(after["d_loss"]) == pytest.approx(float(before["d_loss"]), abs=1e-3)  # XLA rounds differently
+
+
 def test_a_resumed_run_without_its_checkpoints_is_refused_and_keeps_everything(tmp_path):
     loop.train(CONFIG, tmp_path)
     for path in (tmp_path / "checkpoints").iterdir():
