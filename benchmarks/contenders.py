@@ -17,15 +17,22 @@ from typing import Any
 import numpy as np
 
 
+def resident_memory() -> int:
+    """The largest memory of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def serve(
     run: Callable[[int], None],
     peak: Callable[[], float],
     draw: Callable[[int], np.ndarray],
     introduction: dict[str, Any],
+    memory: Callable[[], int] = resident_memory,
 ) -> None:
     """Answers requests until the input ends.
 
-    `run` does N steps and waits for the last, `peak` gives FLOP/s, `draw` gives uint8 [N, S, S, C].
+    `run` does N steps and waits for the last, `peak` gives FLOP/s, `draw` gives uint8 [N, S, S, C], `memory` the bytes
+    that were taken at most.
     """
     answer({"ready": True} | introduction)
     for line in sys.stdin:
@@ -46,8 +53,7 @@ def serve(
         else:
             run(int(number))
         seconds = time.perf_counter() - started
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        answer(about | {"seconds": seconds, "peak_memory": memory})
+        answer(about | {"seconds": seconds, "peak_memory": memory()})
 
 
 def answer(message: dict[str, Any]) -> None:
@@ -59,11 +65,12 @@ def main() -> None:
     """Builds the contender that the JSON of the only argument describes, warms it up, and serves."""
     settings = json.loads(sys.argv[1])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # all contenders share the GPU's memory
     import keras
     import tensorflow as tf
 
     from benchmarks.flops import hlo_flops, step_flops
-    from keras_dcgan import pipeline
+    from keras_dcgan import layers, networks
     from keras_dcgan.config import from_preset
     from keras_dcgan.generators import draw_images, draw_latents
     from keras_dcgan.networks import float32_copy, with_labels
@@ -74,22 +81,26 @@ def main() -> None:
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(config.precision)
     shape = (config.batch_size, config.image_size, config.image_size, config.channels)
-    classes = None
-    if settings["data"] == "repeat":
-        images = tf.random.stateless_uniform(shape, (0, 1), -1.0, 1.0)
-        dataset = tf.data.Dataset.from_tensors(images).repeat()
-    else:
+    data, classes = None, None
+    if settings["data"] != "repeat":
         data = loop.open_data(config, Path(), chief=False)
         config, classes = choices.settle(config, data), data.classes
-        dataset = pipeline.make_dataset(
-            data.images, config.batch_size, config.image_size, config.channels,
-            shuffle=config.shuffle == "epoch", first_step=0, labels=data.labels,
-        )  # fmt: skip
+    if settings.get("layers") == "ours":
+        layers.has_cudnn = lambda: False
+    elif settings.get("layers") == "keras":
+        for name in ("Conv2D", "Conv2DTranspose", "BatchNormalization"):
+            setattr(networks, name, getattr(keras.layers, name))
     gan = loop.build(config, classes=classes)
     if settings["kind"] == "keras_io":
         gan = keras_io(plain(gan.generator), plain(gan.discriminator), config.jit_compile == "on", 2e-4, 0.5)
     elif settings["kind"] == "keras_example":
         gan = keras_io(*example_networks(config.width), config.jit_compile == "on", 1e-4)
+    if data:
+        if settings["kind"] != "ours" or settings["data"].endswith(":cpu"):
+            machine.holds = lambda *_: False
+        dataset = loop.feed(gan, config, data)
+    else:
+        dataset = tf.data.Dataset.from_tensors(tf.random.stateless_uniform(shape, (0, 1), -1.0, 1.0)).repeat()
     gan.make_train_function()
     iterator = iter(dataset)
 
@@ -106,7 +117,7 @@ def main() -> None:
         return draw_images(generator, with_labels(draw_latents(count, gan.latent_dim, seed=0), labels))
 
     def peak() -> float:
-        size = 8192 if on_gpu else 2048
+        size, products = (8192, 20) if on_gpu else (2048, 1)  # one product of a GPU is too short to be timed
         dtype = tf.bfloat16 if config.precision == "mixed_bfloat16" else tf.float32
         a, b = (tf.cast(tf.random.stateless_normal((size, size), (0, i)), dtype) for i in range(2))
         multiply = tf.function(lambda: tf.reduce_sum(tf.linalg.matmul(a, b)[:1]))
@@ -114,9 +125,11 @@ def main() -> None:
         seconds = []
         for _ in range(6):
             started = time.perf_counter()
-            multiply().numpy()
+            for _ in range(products):
+                product = multiply()
+            product.numpy()
             seconds.append(time.perf_counter() - started)
-        return 2 * size**3 / min(seconds)
+        return products * 2 * size**3 / min(seconds)
 
     started = time.perf_counter()
     run(5 if config.r1_weight else 2)
@@ -132,11 +145,11 @@ def main() -> None:
             step = tf.function(lambda images, latents: gan.adversarial_step(images, latents), jit_compile=True)
             latents = tf.zeros((config.batch_size, config.latent_dim))
             about["hlo_flops"] = hlo_flops(step.experimental_get_compiler_ir(tf.zeros(shape), latents)(stage="hlo"))
-    if on_gpu:
-        about["device"] = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])[
-            "device_name"
-        ]
-    serve(run, peak, draw, about)
+    if not on_gpu:
+        return serve(run, peak, draw, about)
+    gpu = tf.config.list_physical_devices("GPU")[0]
+    about["device"] = tf.config.experimental.get_device_details(gpu)["device_name"]
+    serve(run, peak, draw, about, lambda: tf.config.experimental.get_memory_info("GPU:0")["peak"])
 
 
 def plain(network: Any) -> Any:

@@ -7,6 +7,7 @@ Every contender runs in a process of its own and holds still while another one h
 busy, so what counts are the ratios within a round.
 """
 
+import itertools
 import json
 import statistics
 import subprocess
@@ -20,6 +21,7 @@ from absl import app, flags
 from keras_dcgan.tools.files import atomic_path, write_text
 
 FLAGS = flags.FLAGS
+DEFAULTS = {"jit_compile": "auto", "layers": "auto", "data": "repeat"}
 SETTLE = 0.3  # seconds between turns: threads of the last one spin for a while
 
 
@@ -35,7 +37,13 @@ def define_flags() -> None:
         ["tutorial", "stable"],
         "the MXNet tutorial's step, or ours with R1 and the moving average",
     )
-    flags.DEFINE_string("data", "repeat", "one batch, repeated, or the name of a data set through the pipeline")
+    flags.DEFINE_list(
+        "data", ["repeat"], "one batch, repeated, or a data set's name, fed as in a run; mnist:cpu: not from the GPU"
+    )
+    flags.DEFINE_list(
+        "layers", ["auto"], "layers of our step: auto, as in a run; ours, also where convolutions are left to cuDNN; "
+        "keras, Keras's own",
+    )  # fmt: skip
     flags.DEFINE_list("precisions", ["float32", "mixed_bfloat16"], "dtype policies of our step")
     flags.DEFINE_list("jit_compile", ["auto"], "XLA modes of our step: auto, on, off")
     flags.DEFINE_list("peers", [], "pytorch, in the best of its modes on this machine; keras_io, Keras's own example")
@@ -79,16 +87,19 @@ class Contender:
         self.process.wait()
 
 
-def ours(kind: str, precision: str, jit_compile: str, count_flops: bool = False) -> Contender:
-    """Our step, or Keras's example on the same networks."""
+def ours(kind: str, precision: str, count_flops: bool = False, **choices: str) -> Contender:
+    """Our step, or Keras's example on the same networks; the choices are those of `DEFAULTS`."""
+    choices = DEFAULTS | choices
     stable = FLAGS.recipe == "stable"
     overrides = {name: FLAGS[name].value for name in ("width", "batch_size", "image_size", "channels")}
-    overrides |= {"precision": precision, "jit_compile": jit_compile, "augment": "off", "labels": "off"}
+    overrides |= {"precision": precision, "jit_compile": choices["jit_compile"], "augment": "off", "labels": "off"}
     overrides |= {"r1_weight": 1.0 if stable else 0.0}
-    overrides |= {} if FLAGS.data == "repeat" else {"dataset": FLAGS.data}
-    settings = {"kind": kind, "preset": "quick" if stable else "tutorial", "overrides": overrides, "data": FLAGS.data}
-    suffix = "" if jit_compile == "auto" else f", XLA {jit_compile}"
-    return Contender(f"{kind} {precision}{suffix}", "benchmarks.contenders", settings | {"count_flops": count_flops})
+    overrides |= {} if choices["data"] == "repeat" else {"dataset": choices["data"].removesuffix(":cpu")}
+    settings: dict[str, Any] = {"kind": kind, "preset": "quick" if stable else "tutorial", "overrides": overrides}
+    settings |= {"data": choices["data"], "layers": choices["layers"], "count_flops": count_flops}
+    words = {"jit_compile": "XLA {}", "layers": "layers: {}", "data": "{}"}
+    chosen = [words[name].format(value) for name, value in choices.items() if value != DEFAULTS[name]]
+    return Contender(", ".join([f"{kind} {precision}", *chosen]), "benchmarks.contenders", settings)
 
 
 def pytorch(settings: dict[str, Any], python: str, modes: list[str], steps: int) -> tuple[Contender, dict[str, float]]:
@@ -111,14 +122,21 @@ def pytorch(settings: dict[str, Any], python: str, modes: list[str], steps: int)
         return Contender(f"pytorch {mode}", "benchmarks.pytorch_dcgan", about, python)
 
     default = ["channels_last", "compile", "bfloat16", "bfloat16_compile"]
-    default += ["cuda_graph", "bfloat16_cuda_graph"] if "True" in found.stdout else ["eager"]
+    graphs = ["cuda_graph", "bfloat16_cuda_graph", "bfloat16_compile_cuda_graph"]
+    default += graphs if "True" in found.stdout else ["eager"]
     seconds = {}
     for mode in modes or default:
-        tried = start(mode, "repeat")
-        count = turn_length(tried, steps)
-        seconds[mode] = min(tried.ask(f"steps {count}")["seconds"] / count for _ in range(3))
+        try:
+            tried = start(mode, "repeat")
+            count = turn_length(tried, steps)
+            seconds[mode] = min(tried.ask(f"steps {count}")["seconds"] / count for _ in range(3))
+        except (RuntimeError, OSError):  # it has ended, and said why
+            print(f"pytorch {mode}: failed", flush=True)
+            continue
         tried.close()
         print(f"pytorch {mode}: {seconds[mode]:.4f} s a step", flush=True)
+    if not seconds:
+        raise SystemExit("error: pytorch: no mode works here, see above")
     return start(min(seconds, key=seconds.__getitem__), settings["data"]), seconds
 
 
@@ -136,12 +154,11 @@ def main(_) -> None:
         best, modes = pytorch(settings | {"data": "repeat"}, FLAGS.pytorch_python, FLAGS.pytorch_modes, FLAGS.steps)
         contenders.append(best)
     for precision in FLAGS.precisions:
-        for jit_compile in FLAGS.jit_compile:
-            contenders.append(
-                ours("ours", precision, jit_compile, count_flops=not any(c.about.get("flops") for c in contenders))
-            )
+        for choices in itertools.product(FLAGS.jit_compile, FLAGS.layers, FLAGS.data):
+            first = not any(c.about.get("flops") for c in contenders)
+            contenders.append(ours("ours", precision, first, **dict(zip(DEFAULTS, choices, strict=True))))
         if "keras_io" in FLAGS.peers:
-            contenders.append(ours("keras_io", precision, "auto"))
+            contenders.append(ours("keras_io", precision))
     counts = {contender.name: turn_length(contender, FLAGS.steps) for contender in contenders}
     for _ in range(FLAGS.rounds):
         for contender in contenders:
@@ -152,7 +169,7 @@ def main(_) -> None:
             time.sleep(SETTLE)
             contender.turns.append(contender.ask("peak") | turn)
     report = summarise(contenders) | {"pytorch_modes": modes}
-    names = ("width", "batch_size", "image_size", "channels", "recipe", "data")
+    names = ("width", "batch_size", "image_size", "channels", "recipe")
     report["settings"] = {name: FLAGS[name].value for name in names}
     for contender in contenders:
         contender.close()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks import race, recipe
+from benchmarks import gpu, race, recipe
 from benchmarks.flops import hlo_flops, step_flops
 from keras_dcgan.config import from_preset
 from keras_dcgan.training import loop
@@ -30,13 +30,14 @@ def test_a_step_at_the_tutorials_size_has_577_gigaflop():
 def test_the_step_is_measured_beside_its_peer(tmp_path):
     command = [
         "-m", "benchmarks.train_step", "--width=4", "--image_size=16", "--batch_size=4", "--rounds=2",
-        "--steps=2", "--precisions=float32", "--peers=keras_io", f"--json={tmp_path}/step.json",
-        f"--figure={tmp_path}/step.png",
+        "--steps=2", "--precisions=float32", "--layers=auto,keras", "--peers=keras_io",
+        f"--json={tmp_path}/step.json", f"--figure={tmp_path}/step.png",
     ]  # fmt: skip
     done = run_python(*command)
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "step.json").read_text())
-    assert [row["name"] for row in report["rows"]] == ["ours float32", "keras_io float32"]
+    names = [row["name"] for row in report["rows"]]
+    assert names == ["ours float32", "ours float32, layers: keras", "keras_io float32"]
     for row in report["rows"]:
         assert len(row["rounds"]) == 2 and row["seconds_per_step"] > 0 and row["peak_memory"] > 1e8
         assert row["name"] in done.stdout
@@ -84,6 +85,61 @@ def test_a_race_says_how_soon_ours_is_as_good():
     lines = race.table(report).splitlines()
     assert "| 90 | 350 (0.50) | 10 (0.50) |" in lines
     assert "| keras | 3 | 300 (0.50) | 60 s | 60 s (1/1.5) |" in lines
+
+
+def test_without_a_gpu_there_is_one_line_and_no_file(command, tmp_path):
+    done = command("benchmarks.gpu", f"--out={tmp_path}/gpu.json")
+    assert done.returncode == 1 and done.stderr.startswith("error: TensorFlow sees no GPU")
+    assert done.stderr.count("\n") == 1 and list(tmp_path.iterdir()) == []
+
+
+def test_what_is_to_be_measured_on_a_gpu_runs_without_one(command, tmp_path, digits):
+    np.save(tmp_path / "digits.npy", digits)
+    done = command(
+        "benchmarks.gpu", "--smoke", "--parts=check,quality", f"--out={tmp_path}/gpu.json", "--trainings=pictures",
+        f"--pictures={tmp_path}/digits.npy",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "gpu.json").read_text())
+    errors = report["check"]["convolutions"]["errors"]
+    assert len(errors) == 16 and max(errors["our transposed, float32, XLA"]) < 1e-5
+    found = report["quality"]["pictures"]
+    assert found["compilations_of_the_step"] == 1 and found["steps"] == 3
+    assert found["figures"]["generated"]["kernel_distance"] > found["figures"]["real"]["kernel_distance"]
+    assert (tmp_path / "gpu" / "pictures.png").stat().st_size > 1000
+
+
+def test_the_figures_from_a_gpu_are_written_one_by_one_and_stay(monkeypatch, tmp_path):
+    def interrupted(_):
+        yield "64", {"speed": 1}
+        raise KeyboardInterrupt
+
+    out = tmp_path / "gpu.json"
+    flags = {"out": str(out), "trainings": [], "smoke": False, "parts": ["step", "layers"]}
+    monkeypatch.setattr(gpu, "FLAGS", SimpleNamespace(**flags))
+    monkeypatch.setattr(gpu, "describe_machine", lambda: {"device": "H100"})
+    monkeypatch.setattr(gpu, "PARTS", {"step": lambda _: [("64", {"failed": "why"})], "layers": interrupted})
+    with pytest.raises(KeyboardInterrupt):
+        gpu.main([])
+    expected = {"machine": {"device": "H100"}, "step": {"64": {"failed": "why"}}, "layers": {"64": {"speed": 1}}}
+    assert json.loads(out.read_text()) == expected
+    monkeypatch.setattr(gpu, "PARTS", {"step": lambda _: [("512", {"speed": 2})], "layers": lambda _: []})
+    assert gpu.main([]) == 0
+    expected["step"]["512"] = {"speed": 2}
+    assert json.loads(out.read_text()) == expected
+    monkeypatch.setattr(gpu, "describe_machine", lambda: {"device": "H200"})
+    with pytest.raises(SystemExit, match=r"another machine, .*H100"):
+        gpu.main([])
+
+
+def test_the_memory_of_a_step_is_the_sum_of_its_parts(command):
+    done = command("benchmarks.memory", "--width=2", "--image_size=16", "--batch_size=8", "--preset=tutorial")
+    assert done.returncode == 0, done.stderr
+    rows = {name: float(size) for name, size in re.findall(r"^\| ([a-zA-Z' ]+) \| ([\d.]+) \|$", done.stdout, re.M)}
+    total = rows.pop("all")
+    assert len(rows) == 5 and total == pytest.approx(sum(rows.values()), abs=0.001)
+    assert rows["weights"] > 0 and rows["Adam's two moments"] == pytest.approx(2 * rows["weights"], rel=0.05)
+    assert rows["the batch and counters"] == pytest.approx(8 * 16 * 16 * 3 * 4 / 2**20, rel=0.05)
 
 
 def test_the_recipe_refuses_an_unknown_row_and_reports_a_failed_run(command, monkeypatch, tmp_path):
