@@ -13,7 +13,7 @@ class Adam(keras.optimizers.Adam):
       >>> weight = keras.Variable([1.0, -2.0])
       >>> optimizer = Adam(learning_rate=0.5)
       >>> optimizer.apply([tf.constant([3.0, 0.1])], [weight])  # the first step is as long for any gradient
-      >>> weight.numpy()
+      >>> weight.numpy().round(3)
       array([ 0.5, -2.5], dtype=float32)
     """
 

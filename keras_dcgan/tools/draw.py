@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -138,7 +139,7 @@ def write_animation(path: str | Path, frames: Iterable[np.ndarray]) -> None:
             _write_mp4(temporary, list(frames))
         else:
             first, *others = map(_to_pillow, frames)
-            how = {"duration": 1000 // FRAMES_PER_SECOND, "loop": 0, "quality": 60}  # milliseconds; of a WebP
+            how: dict[str, Any] = {"duration": 1000 // FRAMES_PER_SECOND, "loop": 0, "quality": 60}  # milliseconds; of a WebP
             first.save(temporary, save_all=True, append_images=others, **how)
 
 
