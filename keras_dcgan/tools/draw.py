@@ -139,7 +139,8 @@ def write_animation(path: str | Path, frames: Iterable[np.ndarray]) -> None:
             _write_mp4(temporary, list(frames))
         else:
             first, *others = map(_to_pillow, frames)
-            how: dict[str, Any] = {"duration": 1000 // FRAMES_PER_SECOND, "loop": 0, "quality": 60}  # milliseconds; of a WebP
+            duration = 1000 // FRAMES_PER_SECOND  # milliseconds
+            how: dict[str, Any] = {"duration": duration, "loop": 0, "quality": 60}  # of a WebP
             first.save(temporary, save_all=True, append_images=others, **how)
 
 
