@@ -150,8 +150,8 @@ class TrainConfig:
     )  # fmt: skip
     augment: str = _setting(
         "off", "Recipe", "how all pictures are changed before the discriminator sees them, so that it cannot learn few "
-        "of them by heart (DiffAugment, Zhao et al. 2020); auto: color,translation if a run learns classes and shows "
-        "few pictures often, else off", choices=("auto", "off", *AUGMENTATIONS), recipe=True,
+        "of them by heart (DiffAugment, Zhao et al. 2020); auto: color,translation if a run shows few pictures "
+        "often, else off", choices=("auto", "off", *AUGMENTATIONS), recipe=True,
     )  # fmt: skip
     seed: int = _setting(
         0, "Recipe", "seed of the weights, the latents and the order of the images", low=0, high=2**31 - 1, recipe=True

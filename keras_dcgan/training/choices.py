@@ -11,7 +11,7 @@ from keras_dcgan.datasets.source import TYPICAL
 WIDTHS = {16: 64, 32: 64, 64: 32, 128: 16, 256: 16}  # by size: fewer filters beside larger images, which cost more
 # A discriminator that sees fewer pictures than this, and each so often, learns them by heart, sooner if it knows their
 # classes. What that calls for was measured: docs/recipe.md.
-FEW, SHOWN_OFTEN = 10_000, 30
+FEW, SHOWN_OFTEN, SHOWN_OFTEN_WITHOUT_CLASSES = 10_000, 30, 150
 R1_WEIGHT, R1_WEIGHT_OF_MANY_WITH_CLASSES = 1.0, 0.1
 
 
@@ -26,7 +26,7 @@ def settle(config: TrainConfig, data: Data) -> TrainConfig:
     config = dataclasses.replace(config, labels=labels, image_size=size, width=width)
     shown = config.total_steps(len(data)) * config.batch_size / len(data)
     seen = f"the run shows each of {len(data):,} images {shown:.0f} times"
-    few = len(data) < FEW and shown >= SHOWN_OFTEN
+    few = len(data) < FEW and shown >= (SHOWN_OFTEN if labels == "on" else SHOWN_OFTEN_WITHOUT_CLASSES)
     augment, augment_reason = _choose_augmentation(config, few, seen)
     r1_weight, r1_reason = _choose_r1_weight(config, few, seen)
     logging.info(
@@ -59,9 +59,8 @@ def _choose_augmentation(config: TrainConfig, few: bool, seen: str) -> tuple[str
     """How a run augments its images, and the reason; `seen` says how often it shows how many of them."""
     if config.augment != "auto":
         return config.augment, f"augment={config.augment}"
-    if config.labels == "off":
-        return "off", "the run learns no classes"
-    return ("color,translation" if few else "off"), seen
+    without = " without classes" if config.labels == "off" else ""
+    return ("color,translation" if few else "off"), seen + without
 
 
 def _choose_r1_weight(config: TrainConfig, few: bool, seen: str) -> tuple[float, str]:
