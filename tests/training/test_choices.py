@@ -58,7 +58,7 @@ def test_large_pictures_could_show_more(caplog):
     [
         ("on", 100, 1, 213, "color,translation"), ("on", 100, 1, 214, "off"),
         ("on", 0, 30, 64, "color,translation"), ("on", 0, 29, 64, "off"),
-        ("off", 100, 1, 42, "color,translation"), ("off", 100, 1, 43, "off"),
+        ("off", 100, 1, 32, "color,translation"), ("off", 100, 1, 33, "off"),
     ],
 )  # fmt: skip
 def test_few_pictures_that_are_shown_often_are_augmented_sooner_with_their_classes(labels, steps, epochs, images, augment, caplog):
