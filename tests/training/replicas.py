@@ -1,8 +1,9 @@
 """python -m tests.training.replicas MODE FOLDER: a tiny run of `loop.train`, on one device or on two, for comparison.
 
 MODE is a `--distribute`. With "mirrored" this machine's CPU is two logical devices; with "multiworker" TF_CONFIG says
-which worker this is. It trains twice, on made-up pictures: with Adam into FOLDER/adam, and with plain gradient descent,
-whose weights show the gradients themselves, into FOLDER/sgd. Every worker leaves its weights as FOLDER/NAME-INDEX.npz.
+which worker this is. It trains several times, on made-up pictures with labels: with Adam into FOLDER/adam, and with
+plain gradient descent, whose weights show the gradients themselves, into FOLDER/sgd and, in bfloat16, FOLDER/bfloat16.
+Every worker leaves its weights as FOLDER/NAME-INDEX.npz.
 """
 
 import functools
@@ -33,6 +34,11 @@ def main(mode: str, folder: Path) -> None:
     named.load_labels = lambda *_: np.random.default_rng(1).integers(0, 10, 200, dtype=np.uint8)
     distribution.join = functools.cache(distribution.join)  # a process can join its workers once
     adam = keras.optimizers.Adam
+
+    def descent(*_, **__) -> keras.optimizers.Optimizer:
+        return keras.optimizers.SGD(0.1)
+
+    runs = {"adam": (adam, {}), "sgd": (descent, {}), "bfloat16": (descent, {"precision": "mixed_bfloat16"})}
     # Penalties at every second step; batches that cross the end of an epoch; an average.
     options = {
         "width": 2, "image_size": 16, "latent_dim": 10, "batch_size": 64, "steps": STEPS, "r1_every": 2,
@@ -40,9 +46,9 @@ def main(mode: str, folder: Path) -> None:
         "precision": "float32", "deterministic": True, "distribute": mode, "augment": "color,translation,cutout",
     }  # fmt: skip
     index = cluster.member().index if mode == "multiworker" else 0
-    for name, optimizer in {"adam": adam, "sgd": lambda *_, **__: keras.optimizers.SGD(1e-3)}.items():
+    for name, (optimizer, changes) in runs.items():
         keras.optimizers.Adam = optimizer
-        gan = loop.train(from_preset("quick", options), folder / name).gan
+        gan = loop.train(from_preset("quick", {**options, **changes}), folder / name).gan
         networks = {"generator": gan.generator, "discriminator": gan.discriminator, "averaged": gan.averaged}
         values = {f"{key}/{variable.path}": variable for key in networks for variable in networks[key].variables}
         optimizers = [*gan.generator_optimizer.variables, *gan.discriminator_optimizer.variables]
