@@ -66,12 +66,12 @@ def measured(mode: str) -> None:
 
 
 def counted(mode: str) -> None:
-    """Prints how many all-reduces a device takes part in: in a step without R1, and with it."""
+    """Prints how many all-reduces a device takes part in: in a step without R1, with it, and not synchronised."""
     import tensorflow as tf
 
     workers = joined(mode)
     counts = []
-    for settings in ({"r1_weight": 0.0}, {"r1_every": 1}):
+    for settings in ({"r1_weight": 0.0}, {"r1_every": 1}, {"r1_weight": 0.0, "synchronized": False}):
         gan = built(mode, workers, **settings)
         images = tf.TensorSpec((FLAGS.batch_size // workers.count, 64, 64, 1))
         step = tf.function(gan.train_step).get_concrete_function(images).graph.as_graph_def()
@@ -152,7 +152,7 @@ def main(_) -> None:
         print(f"width {FLAGS.width}, batch {FLAGS.batch_size}\n\n| --distribute | steps/s |\n|---|---|", flush=True)
         each_mode(MODES, "--measure")
     if FLAGS.messages:
-        print("| --distribute | a step | a step with R1 |\n|---|---|---|", flush=True)
+        print("| --distribute | a step | a step with R1 | --nosynchronized |\n|---|---|---|---|", flush=True)
         each_mode(MODES[1:], "--messages")
     if FLAGS.compute:
         compute()

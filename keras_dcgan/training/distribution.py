@@ -69,10 +69,17 @@ class Workers:
         """Where networks and optimizers must be made."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
-    def make_gan(self, generator: keras.Model, discriminator: keras.Model, seed: int, classes: Classes | None) -> DCGAN:
-        """The model of two networks that were built in `scope`."""
+    def make_gan(
+        self,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        seed: int,
+        classes: Classes | None,
+        synchronized: bool = True,
+    ) -> DCGAN:
+        """The model of two networks that were built in `scope`; `synchronized` as in `ReplicatedDCGAN`."""
         if self.strategy:
-            return ReplicatedDCGAN(self.strategy, generator, discriminator, seed, classes)
+            return ReplicatedDCGAN(self.strategy, generator, discriminator, seed, classes, synchronized)
         return DCGAN(generator, discriminator, seed, classes)
 
     def make_stop(self, total_steps: int) -> StopOnSignal:

@@ -147,7 +147,7 @@ def build(config: TrainConfig, workers: distribution.Workers | None = None, clas
         generator = build_generator(config.width, *sizes, config.latent_dim, count)
         discriminator = build_discriminator(config.width, *sizes, count)
         optimizers = adam(config.generator_learning_rate), adam(config.discriminator_learning_rate)
-    gan = workers.make_gan(generator, discriminator, config.seed, classes)
+    gan = workers.make_gan(generator, discriminator, config.seed, classes, config.synchronized)
     gan.compile(
         *optimizers,
         r1_weight=config.r1_weight,

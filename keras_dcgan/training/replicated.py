@@ -19,6 +19,8 @@ class ReplicatedDCGAN(DCGAN):
     Args:
       strategy: in its scope both networks were built, and both optimizers must be made.
       generator, discriminator, seed, classes: as in `DCGAN`.
+      synchronized: whether batch normalisation takes its statistics over the global batch. Else each replica takes its
+        own: fewer messages, but another recipe, and what is saved are the moving statistics of the first replica.
     """
 
     def __init__(
@@ -28,9 +30,11 @@ class ReplicatedDCGAN(DCGAN):
         discriminator: keras.Model,
         seed: int = 0,
         classes: Classes | None = None,
+        synchronized: bool = True,
     ):
         self._strategy = strategy  # add_weight needs it
-        super().__init__(_synchronized(generator), _synchronized(discriminator), seed, classes)
+        super().__init__(_outside(generator, synchronized), _outside(discriminator, synchronized), seed, classes)
+        self.synchronized = synchronized
         self.replicas = strategy.num_replicas_in_sync
         self.local_replicas = len(strategy.extended.worker_devices)
         self.workers = self.replicas // self.local_replicas
@@ -78,7 +82,7 @@ class ReplicatedDCGAN(DCGAN):
 
     def score_both(self, fakes, reals, penalise):
         """As in `DCGAN`; without a penalty in one pass, where fakes and reals share each all-reduce of statistics."""
-        if penalise:
+        if penalise or not self.synchronized:
             return super().score_both(fakes, reals, penalise)
         pairs = zip(fakes, reals, strict=True)
         together = [None if one is None else tf.concat([one, other], 0) for one, other in pairs]
@@ -109,12 +113,9 @@ class ReplicatedDCGAN(DCGAN):
             return logs
 
 
-def _synchronized(network: keras.Model) -> keras.Model:
-    """The network with batch statistics of the global batch.
-
-    Made outside the scope, of the same layers: otherwise `predict` would have all workers take part.
-    """
+def _outside(network: keras.Model, synchronized: bool) -> keras.Model:
+    """The network, of the same layers, made outside the scope: otherwise `predict` would have all workers take part."""
     for layer in network.layers:
         if hasattr(layer, "synchronized"):
-            layer.synchronized = True
+            layer.synchronized = synchronized
     return keras.Model(network.inputs, network.outputs, name=network.name)

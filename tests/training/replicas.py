@@ -2,8 +2,8 @@
 
 MODE is a `--distribute`. With "mirrored" this machine's CPU is two logical devices; with "multiworker" TF_CONFIG says
 which worker this is. It trains several times, on made-up pictures with labels: with Adam into FOLDER/adam, and with
-plain gradient descent, whose weights show the gradients themselves, into FOLDER/sgd and, in bfloat16, FOLDER/bfloat16.
-Every worker leaves its weights as FOLDER/NAME-INDEX.npz.
+plain gradient descent, whose weights show the gradients themselves, into FOLDER/sgd, in bfloat16 into FOLDER/bfloat16,
+and with each device's own statistics into FOLDER/own. Every worker leaves its weights as FOLDER/NAME-INDEX.npz.
 """
 
 import functools
@@ -39,6 +39,8 @@ def main(mode: str, folder: Path) -> None:
         return keras.optimizers.SGD(0.1)
 
     runs = {"adam": (adam, {}), "sgd": (descent, {}), "bfloat16": (descent, {"precision": "mixed_bfloat16"})}
+    if mode != "off":
+        runs["own"] = descent, {"synchronized": False}
     # Penalties at every second step; batches that cross the end of an epoch; an average.
     options = {
         "width": 2, "image_size": 16, "latent_dim": 10, "batch_size": 64, "steps": STEPS, "r1_every": 2,

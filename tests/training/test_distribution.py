@@ -124,6 +124,14 @@ def test_all_replicas_hold_the_same_numbers(runs, name):
     assert apart(first, weights(runs["mirrored"], name)) == 0
 
 
+def test_without_synchronisation_only_the_moving_statistics_differ_between_replicas(runs):
+    first, second = (weights(runs["multiworker"], "own", index) for index in range(2))
+    differ = {key for key in first if np.any(first[key] != second[key])}
+    assert differ and all("moving" in key and "averaged" not in key for key in differ)
+    assert apart(first, weights(runs["mirrored"], "own")) == 0
+    assert apart(first, weights(runs["multiworker"], "sgd")) > 1e-4  # another recipe
+
+
 def test_only_the_chief_writes_and_the_files_are_those_of_one_device(runs):
     def names(mode: str) -> set[str]:
         return {str(path.relative_to(runs[mode])) for path in (runs[mode] / "adam").rglob("*")}
