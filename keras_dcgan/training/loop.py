@@ -165,7 +165,7 @@ def watch(run: Run) -> tuple[list[callbacks.StepCounter], guards.StopOnSignal]:
 
     Their order matters: a checkpoint comes after the rows that it counts, and the stop after everything.
     """
-    stop = run.workers.make_stop(run.total_steps)
+    stop = run.workers.make_stop(run.total_steps, run.config.steps_per_execution)
     if not run.workers.chief:
         return [stop], stop
     config, folder = run.config, run.folder

@@ -56,6 +56,8 @@ def main(mode: str, folder: Path) -> None:
         optimizers = [*gan.generator_optimizer.variables, *gan.discriminator_optimizer.variables]
         values |= {f"optimizer/{i}": variable for i, variable in enumerate(optimizers)}
         np.savez(folder / f"{name}-{index}.npz", **{key: variable.numpy() for key, variable in values.items()})
+    # With a time limit for messages TensorFlow keeps two threads for each, and a process may have some 30,000.
+    assert len(list(Path("/proc/self/task").glob("*"))) < 500
 
 
 if __name__ == "__main__":
