@@ -1,11 +1,14 @@
 """python -m benchmarks.scaling: what training on several devices costs; docs/scaling.md has what it printed.
 
 python -m benchmarks.scaling --measure    steps/s on one device, two logical CPU devices and two local workers
+python -m benchmarks.scaling --messages   all-reduces in a step, counted in the graph that TensorFlow runs
 python -m benchmarks.scaling --compute    bytes and messages all-reduced in a step, against its time
 """
 
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +16,6 @@ import time
 from absl import app, flags
 
 FLAGS = flags.FLAGS
-PORTS = (29461, 29462)
 MODES = ("off", "mirrored", "multiworker")
 
 # GB/s in one direction, and seconds for a small all-reduce: 10 GbE and 25 GbE by their line rate and a round trip of
@@ -22,46 +24,88 @@ LINKS = {"10 GbE": (1.25, 200e-6), "25 GbE": (3.125, 200e-6), "NVLink": (450.0, 
 PEAK, SHARE = 989e12, 0.3  # an H100's dense bfloat16 FLOP/s, and the share of it that such networks may reach
 
 
-def measured(mode: str, width: int, batch_size: int, steps: int) -> None:
-    """Trains a little and prints the steps per second; in a process of its own."""
-    import numpy as np
+def joined(mode: str):
+    """The workers of a mode, in a process of its own."""
     import tensorflow as tf
 
-    from keras_dcgan import pipeline
-    from keras_dcgan.config import from_preset
-    from keras_dcgan.training import distribution, loop, machine
+    from keras_dcgan.training import distribution
 
     if mode == "mirrored":
         two = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
-    workers = distribution.join(mode)
-    settings = {"width": width, "batch_size": batch_size, "precision": "float32", "distribute": mode,
-                "image_size": 64, "augment": "off", "r1_weight": 1.0}  # fmt: skip
-    config = machine.choose(from_preset("quick", settings))
-    gan = loop.build(config, workers)
-    pictures = np.zeros((1000, 28, 28, 1), np.uint8)
-    data = pipeline.make_dataset(pictures, batch_size, channels=1, first_step=0, shard=(workers.index, workers.count))
+    return distribution.join(mode)
+
+
+def built(mode: str, workers, **settings):
+    """The model whose steps are measured and counted."""
+    from keras_dcgan.config import from_preset
+    from keras_dcgan.training import loop, machine
+
+    given = {"width": FLAGS.width, "batch_size": FLAGS.batch_size, "precision": "float32", "distribute": mode,
+             "image_size": 64, "augment": "off", "r1_weight": 1.0, **settings}  # fmt: skip
+    return loop.build(machine.choose(from_preset("quick", given)), workers)
+
+
+def measured(mode: str) -> None:
+    """Trains a little and prints the steps per second."""
+    import numpy as np
+
+    from keras_dcgan import pipeline
+
+    workers = joined(mode)
+    gan = built(mode, workers)
+    shard = workers.index, workers.count
+    data = pipeline.make_dataset(
+        np.zeros((1000, 28, 28, 1), np.uint8), FLAGS.batch_size, channels=1, first_step=0, shard=shard
+    )
     gan.fit(data, steps_per_epoch=4, verbose=0, shuffle=False)  # traces
     start = time.monotonic()
-    gan.fit(data, steps_per_epoch=steps, verbose=0, shuffle=False)
+    gan.fit(data, steps_per_epoch=FLAGS.steps, verbose=0, shuffle=False)
     if workers.chief:
-        print(f"| {mode} | {steps / (time.monotonic() - start):.2f} |", flush=True)
+        print(f"| {mode} | {FLAGS.steps / (time.monotonic() - start):.2f} |", flush=True)
 
 
-def measure() -> None:
-    """Measures each mode in processes of its own."""
-    print(f"width {FLAGS.width}, batch {FLAGS.batch_size}\n\n| --distribute | steps/s |\n|---|---|", flush=True)
-    for mode in MODES:
+def counted(mode: str) -> None:
+    """Prints how many all-reduces a device takes part in: in a step without R1, with it, and not synchronised."""
+    import tensorflow as tf
+
+    workers = joined(mode)
+    counts = []
+    for settings in ({"r1_weight": 0.0}, {"r1_every": 1}, {"r1_weight": 0.0, "synchronized": False}):
+        gan = built(mode, workers, **settings)
+        images = tf.TensorSpec((FLAGS.batch_size // workers.count, 64, 64, 1))
+        step = tf.function(gan.train_step).get_concrete_function(images).graph.as_graph_def()
+        nodes = [*step.node, *(node for function in step.library.function for node in function.node_def)]
+        counts.append(sum(node.op.startswith("Collective") for node in nodes) // gan.local_replicas)
+    if workers.chief:
+        print(f"| {mode} | {' | '.join(map(str, counts))} |", flush=True)
+
+
+def each_mode(modes: tuple[str, ...], what: str) -> None:
+    """Measures or counts each mode in processes of its own."""
+    for mode in modes:
+        with contextlib.ExitStack() as stack:
+            sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
+            for each in sockets:
+                each.bind(("127.0.0.1", 0))
+            addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
         processes = []
         for index in range(2 if mode == "multiworker" else 1):
-            task = {"type": "worker", "index": index}
-            cluster = {"cluster": {"worker": [f"127.0.0.1:{port}" for port in PORTS]}, "task": task}
+            cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
             environment = {**os.environ, "TF_CONFIG": json.dumps(cluster) if mode == "multiworker" else "{}"}
             given = [f"--{name}={FLAGS[name].value}" for name in ("width", "batch_size", "steps")]
-            command = [sys.executable, "-m", "benchmarks.scaling", f"--one={mode}", *given]
+            command = [sys.executable, "-m", "benchmarks.scaling", f"--one={mode}", what, *given]
             processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
         if any([process.wait() for process in processes]):
             sys.exit(f"{mode} failed")
+
+
+def messages_of_a_step(generator, discriminator) -> int:
+    """The all-reduces of a step without R1 between several machines; `--messages` counts them."""
+    layers = [sum(hasattr(layer, "moving_mean") for layer in network.layers) for network in (generator, discriminator)]
+    # Each batch normalisation forward and backward: the fakes and the reals pass together, then the fakes again. The
+    # gradients of either network, and the losses.
+    return 2 * (layers[0] + 2 * layers[1]) + 2 + 1
 
 
 def compute() -> None:
@@ -79,9 +123,7 @@ def compute() -> None:
         # gradients, one with that of its input. Without R1.
         flop = 3 * passes[0] + 8 * passes[1]
         seconds = 64 * flop / (PEAK * SHARE)
-        normalisations = [sum(hasattr(layer, "moving_mean") for layer in network.layers) for network in networks]
-        # Sum, sum of squares and count for every pass forward; backward the first two.
-        messages = 5 * (normalisations[0] + 3 * normalisations[1]) + 2
+        messages = messages_of_a_step(*networks)
         cells = []
         for rate, latency in LINKS.values():
             for n in (2, 8):
@@ -105,9 +147,13 @@ def multiplications(network) -> int:
 def main(_) -> None:
     """One measurement, all of them, or the computed table."""
     if FLAGS.one:
-        measured(FLAGS.one, FLAGS.width, FLAGS.batch_size, FLAGS.steps)
+        return (counted if FLAGS.messages else measured)(FLAGS.one)
     if FLAGS.measure:
-        measure()
+        print(f"width {FLAGS.width}, batch {FLAGS.batch_size}\n\n| --distribute | steps/s |\n|---|---|", flush=True)
+        each_mode(MODES, "--measure")
+    if FLAGS.messages:
+        print("| --distribute | a step | a step with R1 | --nosynchronized |\n|---|---|---|---|", flush=True)
+        each_mode(MODES[1:], "--messages")
     if FLAGS.compute:
         compute()
 
@@ -115,8 +161,9 @@ def main(_) -> None:
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     flags.DEFINE_boolean("measure", False, "measure on this machine")
+    flags.DEFINE_boolean("messages", False, "count the all-reduces of a step")
     flags.DEFINE_boolean("compute", False, "compute for real networks")
-    flags.DEFINE_enum("one", None, MODES, "measure one mode, as a process of --measure")
+    flags.DEFINE_enum("one", None, MODES, "measure or count one mode, as a process of --measure or --messages")
     flags.DEFINE_integer("width", 32, "filters beside the image")
     flags.DEFINE_integer("batch_size", 64, "images a step, shared by all devices")
     flags.DEFINE_integer("steps", 24, "steps that are timed")

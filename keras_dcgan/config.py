@@ -153,6 +153,10 @@ class TrainConfig:
         "of them by heart (DiffAugment, Zhao et al. 2020); auto: color,translation if a run shows few pictures "
         "often, else off", choices=("auto", "off", *AUGMENTATIONS), recipe=True,
     )  # fmt: skip
+    synchronized: bool = _setting(
+        True, "Recipe", "if several devices share a batch: batch normalisation over all of it, as on one device; off: "
+        "over each device's part, which is faster, but another recipe", recipe=True,
+    )  # fmt: skip
     seed: int = _setting(
         0, "Recipe", "seed of the weights, the latents and the order of the images", low=0, high=2**31 - 1, recipe=True
     )

@@ -100,7 +100,7 @@ class DCGAN(keras.Model):
         discriminator_optimizer.build(self.discriminator.trainable_variables)
         self.r1_weight, self.r1_every = r1_weight, r1_every
         if not hasattr(self, "_r1"):  # as computed last
-            self._r1 = self.add_weight(name="r1", initializer="zeros", trainable=False, aggregation="mean")
+            self._r1 = self.add_weight(name="r1", initializer="zeros", trainable=False)
         self.ema_half_life, self.augment = ema_half_life, augment
         self.averaged = float32_copy(self.generator) if ema_half_life else self.generator
         names = ["d_loss", "g_loss", "d_real", "d_fake"] + ["r1"] * (r1_weight > 0)
@@ -183,8 +183,9 @@ class DCGAN(keras.Model):
 
         def learn(penalise: bool):
             with tf.GradientTape() as d_tape:
-                fake_logits = self.score(tf.stop_gradient(fakes), fake_labels, of_fakes)
-                real_logits, r1 = self.score_reals(images, labels, of_reals, penalise)
+                fake_logits, real_logits, r1 = self.score_both(
+                    (tf.stop_gradient(fakes), fake_labels, of_fakes), (images, labels, of_reals), penalise
+                )
                 d_loss = _cross_entropy(0.0, fake_logits) + _cross_entropy(1.0, real_logits)
                 d_objective = self.objective(d_loss + self.r1_weight * self.r1_every * r1, self.discriminator_optimizer)
             return d_tape.gradient(d_objective, d_weights), d_loss, fake_logits, real_logits
@@ -224,6 +225,15 @@ class DCGAN(keras.Model):
         if labels is None:
             return logits
         return tf.reduce_sum(logits * tf.one_hot(labels, logits.shape[-1]), axis=1, keepdims=True)  # (B, K) -> (B, 1)
+
+    def score_both(self, fakes, reals, penalise: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | float]:
+        """The discriminator's logits for the fakes and for the reals, and R1, or 0; it sees one after the other.
+
+        `fakes` and `reals` are what `score` takes: images, labels and changes.
+        """
+        fake_logits = self.score(*fakes)
+        images, labels, changes = reals
+        return fake_logits, *self.score_reals(images, labels, changes, penalise)
 
     def score_reals(self, images, labels=None, changes=None, penalise=True) -> tuple[tf.Tensor, tf.Tensor | float]:
         """The discriminator's logits for the reals, and R1, or 0 if there is to be no penalty.

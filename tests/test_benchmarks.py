@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks import gpu, race, recipe
+from benchmarks import gpu, race, recipe, scaling
 from benchmarks.flops import hlo_flops, step_flops
 from keras_dcgan.config import from_preset
+from keras_dcgan.networks import build_discriminator, build_generator
 from keras_dcgan.training import loop
 from tests.conftest import ROOT, run_python
 
@@ -160,3 +161,13 @@ def test_the_overhead_of_a_run_names_each_of_its_parts(command, mnist):
     parts = [float(rows[name]) for name in rows if name != "all of it"]
     assert max(parts) <= float(rows["all of it"]) <= sum(parts) + 0.05  # the rounding
     assert re.search(r"A checkpoint has \d+ MB", done.stdout)
+
+
+def test_a_step_on_several_devices_has_few_messages(command):
+    done = command("benchmarks.scaling", "--messages", "--width=2", "--batch_size=8")
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \| (\d+) \|$", done.stdout, re.MULTILINE)
+    counts = {mode: tuple(map(int, row)) for mode, *row in rows}
+    # A device of the same machine gets the losses without a message. Width 128 has the same layers, so the same number.
+    assert counts == {"mirrored": (22, 34, 2), "multiworker": (23, 35, 3)}
+    assert scaling.messages_of_a_step(build_generator(2), build_discriminator(2)) == 23

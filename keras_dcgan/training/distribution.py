@@ -20,10 +20,11 @@ from keras_dcgan.gan import DCGAN
 from keras_dcgan.training import cluster
 from keras_dcgan.training.guards import StopOnSignal
 from keras_dcgan.training.replicated import ReplicatedDCGAN
+from keras_dcgan.training.watchdog import Watchdog
 
 JOIN_TIMEOUT = 600  # seconds for which a worker waits until all others are there
 Gather = Callable[[list[int]], np.ndarray]
-TIMEOUT = 600  # seconds that workers wait for each other in a step: longer than the chief writes or measures
+PATIENCE = 600  # seconds that workers wait for each other's steps: longer than the chief writes or measures
 
 # What TensorFlow raises in the remaining workers; which one depends on how it notices that a worker is gone.
 LOST = (
@@ -50,6 +51,11 @@ class Workers:
     def __init__(self, member: cluster.Member | None = None, strategy: tf.distribute.Strategy | None = None):
         self.member, self.strategy = member or cluster.Member(), strategy
         self.chief, self.index, self.count = self.member.chief, self.member.index, self.member.count
+        self.watchdog = Watchdog(
+            PATIENCE,
+            f"worker {self.index}: no step for minutes: another worker hangs, or this one. End all of them, and start "
+            "them again with --resume",
+        )
 
     def check_batch(self, batch_size: int) -> None:
         """Logs how each batch is split. Raises SettingError if it cannot be split evenly."""
@@ -69,15 +75,26 @@ class Workers:
         """Where networks and optimizers must be made."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
-    def make_gan(self, generator: keras.Model, discriminator: keras.Model, seed: int, classes: Classes | None) -> DCGAN:
-        """The model of two networks that were built in `scope`."""
+    def make_gan(
+        self,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        seed: int,
+        classes: Classes | None,
+        synchronized: bool = True,
+    ) -> DCGAN:
+        """The model of two networks that were built in `scope`; `synchronized` as in `ReplicatedDCGAN`."""
         if self.strategy:
-            return ReplicatedDCGAN(self.strategy, generator, discriminator, seed, classes)
+            return ReplicatedDCGAN(self.strategy, generator, discriminator, seed, classes, synchronized)
         return DCGAN(generator, discriminator, seed, classes)
 
-    def make_stop(self, total_steps: int) -> StopOnSignal:
+    def make_stop(self, total_steps: int, steps_per_execution: int = 1) -> StopOnSignal:
         """The callback that ends training on a signal, in all workers at the same step."""
-        return StopTogether(total_steps, self.gather) if self.count > 1 else StopOnSignal(total_steps)
+        if self.count == 1:
+            return StopOnSignal(total_steps)
+        self.watchdog.seconds = PATIENCE * steps_per_execution
+        self.watchdog.restart()
+        return StopTogether(total_steps, self.gather, at_each_step=self.watchdog.restart)
 
     def require_agreement(self, config: TrainConfig, start: int, shape: tuple[int, ...]) -> None:
         """Raises SettingError if the workers are about to train different things."""
@@ -102,12 +119,17 @@ class Workers:
 
     @contextlib.contextmanager
     def naming_a_lost_one(self) -> Iterator[None]:
-        """Raises WorkerLost, with one sentence, in place of what TensorFlow raises if another worker is gone."""
-        try:
+        """Raises WorkerLost, with one sentence, in place of what TensorFlow raises if another worker is gone.
+
+        If one hangs, this process ends.
+        """
+        if self.count == 1:
             yield
+            return
+        try:
+            with self.watchdog:
+                yield
         except LOST as error:
-            if self.count == 1:
-                raise
             raise WorkerLost(
                 f"worker {self.index}: another worker ended or cannot be reached; see that worker's log. Start all of "
                 f"them again with --resume. TensorFlow says: {_reason(error)}"
@@ -117,7 +139,13 @@ class Workers:
     def gather(self) -> Gather:
         """`make_gather` of these workers."""
         assert self.strategy
-        return make_gather(self.strategy)
+        gather = make_gather(self.strategy)
+
+        def watched(values: list[int]) -> np.ndarray:
+            self.watchdog.restart()
+            return gather(values)
+
+        return watched
 
 
 def join(distribute: str) -> Workers:
@@ -141,10 +169,7 @@ def join(distribute: str) -> Workers:
         # TensorFlow waits for an hour and holds the interpreter's lock meanwhile: no Python thread could end it.
         faulthandler.dump_traceback_later(JOIN_TIMEOUT, exit=True, file=nowhere)
         try:
-            strategy = tf.distribute.MultiWorkerMirroredStrategy(
-                _slurm_resolver() if own.source == "Slurm" else None,
-                tf.distribute.experimental.CommunicationOptions(timeout_seconds=TIMEOUT),
-            )
+            strategy = tf.distribute.MultiWorkerMirroredStrategy(_slurm_resolver() if own.source == "Slurm" else None)
         finally:
             faulthandler.cancel_dump_traceback_later()
     return Workers(own, strategy)
@@ -172,17 +197,21 @@ class StopTogether(StopOnSignal):
       total_steps: the run's last step.
       gather: takes a list of integers and returns every worker's; called in all workers at the same steps.
       every: steps between checks for a signal to another worker.
+      at_each_step: called after each step.
     """
 
-    def __init__(self, total_steps: int, gather: Gather, every: int = 10) -> None:
+    def __init__(
+        self, total_steps: int, gather: Gather, every: int = 10, at_each_step: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__(total_steps)
-        self.gather, self.every = gather, every
+        self.gather, self.every, self.at_each_step = gather, every, at_each_step
 
     def _stop(self, number, frame) -> None:
         self.received = number
         self.restore_handlers()
 
     def on_steps(self, before, logs):
+        self.at_each_step()
         if not self.reached(before, self.every):
             return
         finished, number = self.gather([self.model.finished, self.received or 0]).max(axis=0)

@@ -154,7 +154,7 @@ def build(config: TrainConfig, workers: distribution.Workers | None = None, clas
         generator = build_generator(config.width, *sizes, config.latent_dim, count)
         discriminator = build_discriminator(config.width, *sizes, count)
         optimizers = adam(config.generator_learning_rate), adam(config.discriminator_learning_rate)
-    gan = workers.make_gan(generator, discriminator, config.seed, classes)
+    gan = workers.make_gan(generator, discriminator, config.seed, classes, config.synchronized)
     gan.compile(
         *optimizers,
         r1_weight=config.r1_weight,
@@ -172,7 +172,7 @@ def watch(run: Run) -> tuple[list[callbacks.StepCounter], guards.StopOnSignal]:
 
     Their order matters: a checkpoint comes after the rows that it counts, and the stop after everything.
     """
-    stop = run.workers.make_stop(run.total_steps)
+    stop = run.workers.make_stop(run.total_steps, run.config.steps_per_execution)
     if not run.workers.chief:
         return [stop], stop
     config, folder = run.config, run.folder

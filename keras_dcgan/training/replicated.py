@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.gan import DCGAN
+from keras_dcgan.layers import several_batches
 
 
 class ReplicatedDCGAN(DCGAN):
@@ -18,6 +19,8 @@ class ReplicatedDCGAN(DCGAN):
     Args:
       strategy: in its scope both networks were built, and both optimizers must be made.
       generator, discriminator, seed, classes: as in `DCGAN`.
+      synchronized: whether batch normalisation takes its statistics over the global batch. Else each replica takes its
+        own: fewer messages, but another recipe, and what is saved are the moving statistics of the first replica.
     """
 
     def __init__(
@@ -27,9 +30,11 @@ class ReplicatedDCGAN(DCGAN):
         discriminator: keras.Model,
         seed: int = 0,
         classes: Classes | None = None,
+        synchronized: bool = True,
     ):
         self._strategy = strategy  # add_weight needs it
-        super().__init__(_synchronized(generator), _synchronized(discriminator), seed, classes)
+        super().__init__(_outside(generator, synchronized), _outside(discriminator, synchronized), seed, classes)
+        self.synchronized = synchronized
         self.replicas = strategy.num_replicas_in_sync
         self.local_replicas = len(strategy.extended.worker_devices)
         self.workers = self.replicas // self.local_replicas
@@ -63,7 +68,7 @@ class ReplicatedDCGAN(DCGAN):
             changes = self.draw_step_changes(tf.shape(latents)[0])
         inputs = images, latents, labels, fake_labels, changes
         if not self.r1_weight or self.r1_every == 1:
-            return self._on_replicas(*inputs, penalise=True)
+            return self._on_replicas(*inputs, penalise=bool(self.r1_weight))
         # Replicas cannot meet inside a `tf.cond`: what they do differently from step to step is chosen out here.
         return tf.cond(
             self.steps_done % self.r1_every == 0,
@@ -74,6 +79,15 @@ class ReplicatedDCGAN(DCGAN):
     def objective(self, loss, optimizer):
         """Each replica's share: optimizers sum the gradients of all."""
         return super().objective(loss / self.replicas, optimizer)
+
+    def score_both(self, fakes, reals, penalise):
+        """As in `DCGAN`; without a penalty in one pass, where fakes and reals share each all-reduce of statistics."""
+        if penalise or not self.synchronized:
+            return super().score_both(fakes, reals, penalise)
+        pairs = zip(fakes, reals, strict=True)
+        together = [None if one is None else tf.concat([one, other], 0) for one, other in pairs]
+        with several_batches(2):
+            return *tf.split(self.score(*together), 2), 0.0
 
     def if_penalised(self, then, otherwise):
         return then() if self._penalise else otherwise()
@@ -87,20 +101,21 @@ class ReplicatedDCGAN(DCGAN):
         def replica_step():
             replica = tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group)
             parts = (None if x is None else x[replica] for x in splits)
-            return step(image_parts[replica % self.local_replicas], *parts)
+            logs = step(image_parts[replica % self.local_replicas], *parts)
+            return tf.stack([logs[tracker.name] for tracker in self._trackers])  # all of them in one message
 
         self._penalise = penalise
         with self._strategy.scope():
-            logs = self._strategy.run(replica_step)
-            return {name: self._strategy.reduce("MEAN", value, axis=None) for name, value in logs.items()}
+            means = self._strategy.reduce("MEAN", self._strategy.run(replica_step), axis=None)
+            logs = dict(zip((tracker.name for tracker in self._trackers), tf.unstack(means), strict=True))
+            if penalise:
+                self._r1.assign(logs["r1"])
+            return logs
 
 
-def _synchronized(network: keras.Model) -> keras.Model:
-    """The network with batch statistics of the global batch.
-
-    Made outside the scope, of the same layers: otherwise `predict` would have all workers take part.
-    """
+def _outside(network: keras.Model, synchronized: bool) -> keras.Model:
+    """The network, of the same layers, made outside the scope: otherwise `predict` would have all workers take part."""
     for layer in network.layers:
         if hasattr(layer, "synchronized"):
-            layer.synchronized = True
+            layer.synchronized = synchronized
     return keras.Model(network.inputs, network.outputs, name=network.name)
