@@ -45,4 +45,4 @@ def test_all_cells_run_and_show_what_the_text_says(few_digits, monkeypatch, tmp_
     assert {"Not trained yet", f"after {STEPS} steps", "Sixteen sevens", "2026"} <= set(shown)
     printed = capsys.readouterr().out
     assert "(64, 64, 64, 3) -1.0 " in printed and "generator.tflite" in printed
-    assert all(name in printed for name in ("other real images", "with labels", "collapsed"))
+    assert all(name in printed for name in ("other real images", "with labels", "broken"))

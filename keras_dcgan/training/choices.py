@@ -11,7 +11,7 @@ from keras_dcgan.datasets.source import TYPICAL
 WIDTHS = {16: 64, 32: 64, 64: 32, 128: 16, 256: 16}  # by size: fewer filters beside larger images, which cost more
 # A discriminator that sees fewer pictures than this, and each so often, learns them by heart, sooner if it knows their
 # classes. What that calls for was measured: docs/recipe.md.
-FEW, SHOWN_OFTEN, SHOWN_OFTEN_WITHOUT_CLASSES = 10_000, 30, 200
+FEW, SHOWN_OFTEN, SHOWN_OFTEN_WITHOUT_CLASSES = 10_000, 30, 300
 R1_WEIGHT, R1_WEIGHT_OF_MANY_WITH_CLASSES = 1.0, 0.1
 
 
