@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -140,8 +139,7 @@ def write_animation(path: str | Path, frames: Iterable[np.ndarray]) -> None:
         else:
             first, *others = map(_to_pillow, frames)
             duration = 1000 // FRAMES_PER_SECOND  # milliseconds
-            how: dict[str, Any] = {"duration": duration, "loop": 0, "quality": 60}  # of a WebP
-            first.save(temporary, save_all=True, append_images=others, **how)
+            first.save(temporary, save_all=True, append_images=others, duration=duration, loop=0, quality=60)  # of WebP
 
 
 def _write_mp4(path: Path, frames: list[np.ndarray]) -> None:

@@ -26,6 +26,7 @@ def settle(config: TrainConfig, data: Data) -> TrainConfig:
     config = dataclasses.replace(config, labels=labels, image_size=size, width=width)
     shown = config.total_steps(len(data)) * config.batch_size / len(data)
     seen = f"the run shows each of {len(data):,} images {shown:.0f} times"
+    seen += "" if labels == "on" else " without classes"
     few = len(data) < FEW and shown >= (SHOWN_OFTEN if labels == "on" else SHOWN_OFTEN_WITHOUT_CLASSES)
     augment, augment_reason = _choose_augmentation(config, few, seen)
     r1_weight, r1_reason = _choose_r1_weight(config, few, seen)
@@ -59,8 +60,7 @@ def _choose_augmentation(config: TrainConfig, few: bool, seen: str) -> tuple[str
     """How a run augments its images, and the reason; `seen` says how often it shows how many of them."""
     if config.augment != "auto":
         return config.augment, f"augment={config.augment}"
-    without = " without classes" if config.labels == "off" else ""
-    return ("color,translation" if few else "off"), seen + without
+    return ("color,translation" if few else "off"), seen
 
 
 def _choose_r1_weight(config: TrainConfig, few: bool, seen: str) -> tuple[float, str]:
