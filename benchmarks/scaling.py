@@ -18,9 +18,10 @@ from absl import app, flags
 FLAGS = flags.FLAGS
 MODES = ("off", "mirrored", "multiworker")
 
-# GB/s in one direction, and seconds for a small all-reduce: 10 GbE and 25 GbE by their line rate and a round trip of
-# TCP through the kernel, NVLink 4 (H100) by its data sheet and NCCL's usual 20 µs. None of them is measured here.
-LINKS = {"10 GbE": (1.25, 200e-6), "25 GbE": (3.125, 200e-6), "NVLink": (450.0, 20e-6)}
+# GB/s in one direction, seconds that a message takes of itself, and seconds on the way. The rates are those of data
+# sheets. A message through TensorFlow's gRPC took 1.3 ms on a small machine, and waited for 2 n ways between n workers
+# (`benchmarks.networks`); 20 µs are usual for NCCL over NVLink 4 (H100), and not measured here.
+LINKS = {"10 GbE": (1.25, 1.3e-3, 50e-6), "25 GbE": (3.125, 1.3e-3, 50e-6), "NVLink": (450.0, 20e-6, 0.0)}
 PEAK, SHARE = 989e12, 0.3  # an H100's dense bfloat16 FLOP/s, and the share of it that such networks may reach
 
 
@@ -125,9 +126,9 @@ def compute() -> None:
         seconds = 64 * flop / (PEAK * SHARE)
         messages = messages_of_a_step(*networks)
         cells = []
-        for rate, latency in LINKS.values():
+        for rate, message, delay in LINKS.values():
             for n in (2, 8):
-                sending = 2 * (n - 1) / n * 4 * weights / (rate * 1e9) + messages * latency
+                sending = 2 * (n - 1) / n * 4 * weights / (rate * 1e9) + messages * (message + 2 * n * delay)
                 cells.append(f"{1e3 * sending:.1f} ms, {100 * seconds / (seconds + sending):.0f} %")
         figures = [str(width), f"{weights / 1e6:.1f} M", f"{flop / 1e9:.2f}", f"{1e3 * seconds:.2f} ms", str(messages)]
         print(f"| {' | '.join(figures + cells)} |")

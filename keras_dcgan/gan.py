@@ -276,7 +276,7 @@ class DCGAN(keras.Model):
         for average, weight in zip(self.averaged.trainable_variables, self.generator.trainable_variables, strict=True):
             average.assign_add(share * (weight - average))
 
-    def refresh_averaged(self, batches: int = 16, batch_size: int = 64) -> None:
+    def refresh_averaged(self, batches: int = 4, batch_size: int = 64) -> None:
         """Recomputes the averaged generator's batch-normalisation statistics: the running ones suit other weights.
 
         They become the mean of the statistics of `batches` batches of latents, and of labels in the data's mix, always

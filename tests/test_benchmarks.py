@@ -1,13 +1,15 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks import gpu, race, recipe, scaling
+from benchmarks import gpu, networks, race, recipe, scaling
 from benchmarks.flops import hlo_flops, step_flops
 from keras_dcgan.config import from_preset
 from keras_dcgan.networks import build_discriminator, build_generator
@@ -171,3 +173,49 @@ def test_a_step_on_several_devices_has_few_messages(command):
     # A device of the same machine gets the losses without a message. Width 128 has the same layers, so the same number.
     assert counts == {"mirrored": (22, 34, 2), "multiworker": (23, 35, 3)}
     assert scaling.messages_of_a_step(build_generator(2), build_discriminator(2)) == 23
+
+
+ECHO = """
+import socket
+echo = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+echo.bind(("", 5000))
+while True:
+    echo.sendto(*echo.recvfrom(9))
+"""
+ASK = """
+import socket, time
+asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asking.settimeout(0.2)
+for _ in range(20):  # the other one may still be starting
+    start = time.monotonic()
+    asking.sendto(b"hello", ("10.77.0.2", 5000))
+    try:
+        asking.recv(9)
+        print(time.monotonic() - start)
+        break
+    except TimeoutError:
+        pass
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not os.path.exists("/dev/net/tun"), reason="needs root, and TUN devices")
+def test_a_network_is_late_loses_packets_and_can_be_cut():
+    with networks.Network(2, networks.Link(rate=1e9, delay=0.02)) as network:
+        echo = network.start(1, [sys.executable, "-c", ECHO])
+
+        def ask() -> str:
+            asking = network.start(0, [sys.executable, "-c", ASK], stdout=subprocess.PIPE, text=True)
+            return asking.communicate(timeout=60)[0]
+
+        try:
+            assert 0.04 <= float(ask()) < 0.2
+            network.link = networks.Link(loss=1.0)
+            assert ask() == ""
+            network.link, network.cut = networks.Link(), {1}
+            assert ask() == ""
+            network.cut = set()
+            assert float(ask()) < 0.2
+        finally:
+            echo.kill()
+            echo.wait()
+    assert "dcgan" not in subprocess.run(["ip", "netns"], capture_output=True, text=True).stdout

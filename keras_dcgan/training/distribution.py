@@ -14,8 +14,10 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from keras_dcgan import __version__, runs
 from keras_dcgan.config import SettingError, TrainConfig
 from keras_dcgan.datasets.classes import Classes
+from keras_dcgan.datasets.data import Data
 from keras_dcgan.gan import DCGAN
 from keras_dcgan.training import cluster
 from keras_dcgan.training.guards import StopOnSignal
@@ -96,21 +98,22 @@ class Workers:
         self.watchdog.restart()
         return StopTogether(total_steps, self.gather, at_each_step=self.watchdog.restart)
 
-    def require_agreement(self, config: TrainConfig, start: int, shape: tuple[int, ...]) -> None:
-        """Raises SettingError if the workers are about to train different things."""
+    def require_agreement(self, config: TrainConfig, start: int, data: Data) -> None:
+        """Raises SettingError if the workers are about to train different things, or with different programs."""
         if self.count == 1:
             return
-        settings = {**config.to_dict(), "data_dir": "", "images": shape}
-        found = self.gather([start, zlib.crc32(json.dumps(settings).encode())])
+        settings = {**config.to_dict(), "data_dir": ""}
+        images = [data.images.shape, data.report.get("fingerprint"), data.report.get("classes")]
+        program = [__version__, runs.source_code()["commit"], runs.versions()]
+        found = self.gather([start, *(zlib.crc32(json.dumps(part).encode()) for part in (settings, images, program))])
         if len(set(found[:, 0])) > 1:
             raise SettingError(
                 "run_dir", f"workers found checkpoints of the steps {', '.join(map(str, found[:, 0]))}; "
                 "give a folder that all of them share",
             )  # fmt: skip
-        if len(set(found[:, 1])) > 1:
-            raise SettingError(
-                cluster.MULTIWORKER, "the workers' settings or images differ; start all of them with the same"
-            )
+        for name, theirs in zip(("settings", "images or labels", "programs"), found.T[1:], strict=True):
+            if len(set(theirs)) > 1:
+                raise SettingError(cluster.MULTIWORKER, f"the workers' {name} differ; start all of them with the same")
 
     def wait_for_all(self) -> None:
         """Returns when all workers have called it: nobody leaves before the chief has written."""

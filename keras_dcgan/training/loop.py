@@ -118,7 +118,7 @@ def open_run(config: TrainConfig, folder: Path, resume: bool, workers: distribut
         )
     total_steps = count_steps(config, len(data))
     check_length(config, start, total_steps)
-    workers.require_agreement(config, start, data.images.shape)
+    workers.require_agreement(config, start, data)
     if workers.chief and resume:
         runs.resume(folder, config)
         checkpoints.clear()

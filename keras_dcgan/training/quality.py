@@ -79,7 +79,7 @@ class SampleQuality(StepCounter):
         """Measures the averaged generator, and keeps it if it is the best so far."""
         self.model.refresh_averaged()
         reals, extractor = self.reference.features, self.reference.extractor
-        fakes = extractor(draw_images(self.model.averaged, self.inputs, batch_size=100))
+        fakes = extractor(draw_images(self.model.averaged, self.inputs))
         kernel, error = kernel_distance(reals, fakes)
         row = {
             "frechet_distance": frechet_distance(reals, fakes),
