@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_dcgan.pipeline import as_generated, make_dataset, to_uint8, transform
+from keras_dcgan.pipeline import as_generated, choose_batches, make_dataset, to_uint8, transform
 
 
 def tutorial_transform(images: np.ndarray) -> np.ndarray:
@@ -69,6 +69,16 @@ def test_an_epoch_shows_every_image_once_and_fills_the_last_batch():
     flat = [number for batch in batches for number in batch]
     assert sorted(flat[:10]) == list(range(10))
     assert flat[10:] == flat[:2]  # filled up from the epoch's start
+
+
+def test_four_workers_see_each_of_a_million_images_once_an_epoch():
+    seen = np.zeros(1_000_000, int)
+    for index in range(4):
+        choices = choose_batches(len(seen), batch_size=40_000, first_step=25, shard=(index, 4))
+        for chosen in choices.take(25).as_numpy_iterator():
+            assert chosen["indices"].shape == (10_000,)
+            seen[chosen["indices"]] += 1
+    assert (seen == 1).all()
 
 
 def test_order_is_a_function_of_seed_and_epoch():
