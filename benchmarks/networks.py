@@ -13,7 +13,6 @@ import dataclasses
 import fcntl
 import heapq
 import itertools
-import json
 import math
 import os
 import random
@@ -26,8 +25,9 @@ import threading
 import time
 from collections.abc import Iterator
 
-import numpy as np
 from absl import app, flags
+
+from benchmarks import scaling
 
 FLAGS = flags.FLAGS
 MTU = 9000  # bytes of a packet
@@ -66,12 +66,10 @@ class Network:
         self.count, self.link, self.cut = count, link, set[int]()
 
     def __enter__(self) -> "Network":
-        self._left, self._files = threading.Event(), contextlib.ExitStack()
-        try:
-            self._ends = [self._plug_in(index) for index in range(self.count)]
-        except BaseException:
-            self._files.close()
-            raise
+        self._left = threading.Event()
+        with contextlib.ExitStack() as plugged:
+            self._ends = [self._plug_in(index, plugged) for index in range(self.count)]
+            self._plugged = plugged.pop_all()
         self._switch = threading.Thread(target=self._forward, daemon=True)
         self._switch.start()
         return self
@@ -79,24 +77,22 @@ class Network:
     def __exit__(self, *_) -> None:
         self._left.set()
         self._switch.join()
-        self._files.close()
+        self._plugged.close()
 
     def start(self, index: int, command: list[str], **options) -> subprocess.Popen:
         """Starts a command as worker `index`; `options` are those of `Popen`."""
-        workers = [f"{_address(each)}:{PORT}" for each in range(self.count)]
-        cluster = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
-        environment = {**os.environ, "TF_CONFIG": json.dumps(cluster)}
+        environment = scaling.environment([f"{_address(each)}:{PORT}" for each in range(self.count)], index)
         return subprocess.Popen(["ip", "netns", "exec", _namespace(index), *command], env=environment, **options)
 
-    def _plug_in(self, index: int) -> int:
-        """Makes a namespace with a TUN device; returns the other end of its cable."""
+    def _plug_in(self, index: int, plugged: contextlib.ExitStack) -> int:
+        """Makes a namespace with a TUN device, which goes with `plugged`; returns the other end of its cable."""
         name = _namespace(index)
         subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL)  # left by a run that was killed
         end = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-        self._files.callback(os.close, end)
+        plugged.callback(os.close, end)
         fcntl.ioctl(end, TUNSETIFF, struct.pack("16sH", name.encode(), IFF_TUN_NO_PI))
         _ip("netns", "add", name)
-        self._files.callback(_ip, "netns", "del", name)
+        plugged.callback(_ip, "netns", "del", name)
         _ip("link", "set", name, "netns", name)
         _ip("-n", name, "address", "add", f"{_address(index)}/24", "dev", name)
         _ip("-n", name, "link", "set", name, "mtu", str(MTU), "txqueuelen", "10000", "up")
@@ -151,20 +147,14 @@ def _packets(end: int, most: int = 64) -> Iterator[bytes]:
 
 def work() -> None:
     """A worker: trains for ever, and the chief prints the time after each step."""
-    from benchmarks import scaling
-    from keras_dcgan import pipeline
     from keras_dcgan.training import cluster
 
     if FLAGS.pinned:
         os.sched_setaffinity(0, {cluster.member().index})
     workers = scaling.joined("multiworker")
     gan = scaling.built("multiworker", workers, r1_weight=0.0, synchronized=FLAGS.synchronized)
-    data = pipeline.make_dataset(
-        np.zeros((1000, 28, 28, 1), np.uint8), FLAGS.batch_size, channels=1, first_step=0,
-        shard=(workers.index, workers.count),
-    )  # fmt: skip
     gan.make_train_function()
-    iterator = iter(data)
+    iterator = iter(scaling.fed(workers))
     while True:
         gan.train_function(iterator)["d_loss"].numpy()
         if workers.chief:
@@ -173,12 +163,11 @@ def work() -> None:
 
 def measure_steps(count: int) -> None:
     """Prints the time of a step of `count` workers over each of `LINKS`, beside what is computed for it."""
-    from benchmarks import scaling
     from keras_dcgan.networks import build_discriminator, build_generator
 
     networks = build_generator(FLAGS.width, channels=1), build_discriminator(FLAGS.width, channels=1)
-    messages = scaling.messages_of_a_step(*networks) if FLAGS.synchronized else 3
-    size = 4 * sum(network.count_params() for network in networks)  # bytes
+    messages = scaling.messages_of_a_step(*networks, FLAGS.synchronized)
+    weights = sum(network.count_params() for network in networks)
     command = [sys.executable, "-m", "benchmarks.networks", "--work"]
     command += [f"--{name}={FLAGS[name].value}" for name in ("width", "batch_size", "synchronized", "pinned")]
     with Network(count) as network, contextlib.ExitStack() as stack:
@@ -198,10 +187,9 @@ def measure_steps(count: int) -> None:
             network.link = link
             seconds = median_step()
             free = seconds if name == "no limit" else free
-            waiting = messages * 2 * count * link.delay  # 2 n delays a message are what was measured
-            sending = 2 * (count - 1) / count * 8 * size / link.rate
+            computed = scaling.exchanging(count, weights, messages, link.rate / 8, link.delay)
             cells = [f"{count}", name, f"{1e3 * seconds:.0f} ms", f"{1e3 * (seconds - free):.0f} ms"]
-            print(f"| {' | '.join([*cells, f'{1e3 * (waiting + sending):.0f} ms'])} |", flush=True)
+            print(f"| {' | '.join([*cells, f'{1e3 * computed:.0f} ms'])} |", flush=True)
 
 
 def need_root() -> None:

@@ -25,6 +25,21 @@ LINKS = {"10 GbE": (1.25, 1.3e-3, 50e-6), "25 GbE": (3.125, 1.3e-3, 50e-6), "NVL
 PEAK, SHARE = 989e12, 0.3  # an H100's dense bfloat16 FLOP/s, and the share of it that such networks may reach
 
 
+def free_addresses(count: int) -> list[str]:
+    """Addresses of this machine, as TF_CONFIG has them, where nobody listens."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+
+
+def environment(addresses: list[str], index: int) -> dict[str, str]:
+    """The environment of one of the workers at these addresses."""
+    cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+    return {**os.environ, "TF_CONFIG": json.dumps(cluster)}
+
+
 def joined(mode: str):
     """The workers of a mode, in a process of its own."""
     import tensorflow as tf
@@ -47,18 +62,20 @@ def built(mode: str, workers, **settings):
     return loop.build(machine.choose(from_preset("quick", given)), workers)
 
 
-def measured(mode: str) -> None:
-    """Trains a little and prints the steps per second."""
+def fed(workers):
+    """This worker's part of endless batches of black images."""
     import numpy as np
 
     from keras_dcgan import pipeline
 
+    images, shard = np.zeros((1000, 28, 28, 1), np.uint8), (workers.index, workers.count)
+    return pipeline.make_dataset(images, FLAGS.batch_size, channels=1, first_step=0, shard=shard)
+
+
+def measured(mode: str) -> None:
+    """Trains a little and prints the steps per second."""
     workers = joined(mode)
-    gan = built(mode, workers)
-    shard = workers.index, workers.count
-    data = pipeline.make_dataset(
-        np.zeros((1000, 28, 28, 1), np.uint8), FLAGS.batch_size, channels=1, first_step=0, shard=shard
-    )
+    gan, data = built(mode, workers), fed(workers)
     gan.fit(data, steps_per_epoch=4, verbose=0, shuffle=False)  # traces
     start = time.monotonic()
     gan.fit(data, steps_per_epoch=FLAGS.steps, verbose=0, shuffle=False)
@@ -85,28 +102,38 @@ def counted(mode: str) -> None:
 def each_mode(modes: tuple[str, ...], what: str) -> None:
     """Measures or counts each mode in processes of its own."""
     for mode in modes:
-        with contextlib.ExitStack() as stack:
-            sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
-            for each in sockets:
-                each.bind(("127.0.0.1", 0))
-            addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+        alone = [{**os.environ, "TF_CONFIG": "{}"}]
+        addresses = free_addresses(2)
+        together = [environment(addresses, index) for index in range(2)]
         processes = []
-        for index in range(2 if mode == "multiworker" else 1):
-            cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-            environment = {**os.environ, "TF_CONFIG": json.dumps(cluster) if mode == "multiworker" else "{}"}
+        for each in together if mode == "multiworker" else alone:
             given = [f"--{name}={FLAGS[name].value}" for name in ("width", "batch_size", "steps")]
             command = [sys.executable, "-m", "benchmarks.scaling", f"--one={mode}", what, *given]
-            processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
+            processes.append(subprocess.Popen(command, env=each, stderr=subprocess.DEVNULL))
         if any([process.wait() for process in processes]):
             sys.exit(f"{mode} failed")
 
 
-def messages_of_a_step(generator, discriminator) -> int:
+def messages_of_a_step(generator, discriminator, synchronized: bool = True) -> int:
     """The all-reduces of a step without R1 between several machines; `--messages` counts them."""
     layers = [sum(hasattr(layer, "moving_mean") for layer in network.layers) for network in (generator, discriminator)]
     # Each batch normalisation forward and backward: the fakes and the reals pass together, then the fakes again. The
     # gradients of either network, and the losses.
-    return 2 * (layers[0] + 2 * layers[1]) + 2 + 1
+    return synchronized * 2 * (layers[0] + 2 * layers[1]) + 2 + 1
+
+
+def exchanging(workers: int, weights: int, messages: int, rate: float, delay: float, message: float = 0.0) -> float:
+    """Seconds in which so many workers all-reduce what a step sends: computed, not measured.
+
+    Args:
+      workers: n; in a ring each sends 2 (n - 1) / n of the bytes, and each message waits 2 n times for the way.
+      weights: of both networks, float32.
+      messages: all-reduces of a step.
+      rate: bytes a second in one direction.
+      delay: seconds on the way.
+      message: seconds that a message takes of itself.
+    """
+    return 2 * (workers - 1) / workers * 4 * weights / rate + messages * (message + 2 * workers * delay)
 
 
 def compute() -> None:
@@ -128,7 +155,7 @@ def compute() -> None:
         cells = []
         for rate, message, delay in LINKS.values():
             for n in (2, 8):
-                sending = 2 * (n - 1) / n * 4 * weights / (rate * 1e9) + messages * (message + 2 * n * delay)
+                sending = exchanging(n, weights, messages, rate * 1e9, delay, message)
                 cells.append(f"{1e3 * sending:.1f} ms, {100 * seconds / (seconds + sending):.0f} %")
         figures = [str(width), f"{weights / 1e6:.1f} M", f"{flop / 1e9:.2f}", f"{1e3 * seconds:.2f} ms", str(messages)]
         print(f"| {' | '.join(figures + cells)} |")

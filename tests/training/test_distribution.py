@@ -5,7 +5,6 @@ import csv
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from benchmarks import scaling
 from keras_dcgan import pipeline
 from keras_dcgan.config import SettingError
 from keras_dcgan.training import cluster, distribution
@@ -22,26 +22,16 @@ from tests.training import soak
 LIMIT = 240  # seconds that anything here may take
 
 
-def environment(ports: list[int], index: int) -> dict[str, str]:
-    addresses = [f"127.0.0.1:{port}" for port in ports]
-    config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-    return {**os.environ, "TF_CONFIG": json.dumps(config), "TF_CPP_MIN_LOG_LEVEL": "3"}
-
-
 @contextlib.contextmanager
 def two_workers(log, *command: str):
     """Two processes of one command that know of each other; none of them is left when this ends."""
-    with contextlib.ExitStack() as open_:
-        sockets = [open_.enter_context(socket.socket()) for _ in range(2)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        ports = [each.getsockname()[1] for each in sockets]
-    processes = []
+    addresses, processes = scaling.free_addresses(2), []
     try:
         for index in range(2):
+            environment = {**scaling.environment(addresses, index), "TF_CPP_MIN_LOG_LEVEL": "3"}
             with log.with_suffix(f".{index}.log").open("a") as output:
                 process = subprocess.Popen(
-                    [sys.executable, "-m", *command], env=environment(ports, index), cwd=soak.ROOT,
+                    [sys.executable, "-m", *command], env=environment, cwd=soak.ROOT,
                     stdout=output, stderr=output, start_new_session=True,
                 )  # fmt: skip
             processes.append(process)

@@ -24,11 +24,7 @@ from absl import app
 from benchmarks.networks import Link, Network, need_root
 from tests.training import soak
 
-FIT = [
-    "--preset=quick", "--width=2", "--image_size=16", "--batch_size=4", "--sample_count=4", "--steps=400",
-    "--checkpoint_every=20", "--sample_every=50", "--measure_every=0", "--log_every=5", "--precision=float32",
-    "--deterministic", "--labels=off", "--distribute=multiworker",
-]  # fmt: skip
+FIT = [*soak.FLAGS, "--measure_every=0", "--steps=400", "--distribute=multiworker"]
 LIMIT = 900  # seconds for what has to end
 NAMES = "chief", "worker"
 Workers = list[subprocess.Popen]
@@ -111,6 +107,7 @@ def measure_faults(folder: Path) -> None:
         """Starts a run, and returns when it is under way."""
         workers = start(run, before=before)
         while not (run / "checkpoints" / "step-40.json").exists():
+            assert all(worker.poll() is None for worker in workers), f"a worker ended: see {folder}"
             time.sleep(0.05)
         return workers
 
