@@ -30,7 +30,7 @@ export/web/node_modules/.package-lock.json: export/web/package-lock.json
 	cd export/web && npm ci --omit=dev
 
 test: $(VENV)/installed-requirements-dev.txt
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile
 
 lint: $(VENV)/installed-requirements-dev.txt
 	$(VENV)/bin/ruff check
@@ -43,7 +43,7 @@ $(VENV)/installed-$(REQUIREMENTS): $(REQUIREMENTS) | $(VENV)/bin/pip
 	$(VENV)/bin/pip install --disable-pip-version-check -r $(REQUIREMENTS)
 	cp $(REQUIREMENTS) $@
 
-$(VENV)/installed-requirements-dev.txt: requirements-export.txt requirements-onnx.txt requirements-server.txt
+$(VENV)/installed-requirements-dev.txt: requirements-export.txt requirements-onnx.txt requirements-server.txt requirements-cloud.txt
 
 $(VENV)/installed-requirements-%.txt: requirements-%.txt $(VENV)/installed-$(REQUIREMENTS)
 	$(VENV)/bin/pip install --disable-pip-version-check -r $<

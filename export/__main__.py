@@ -41,6 +41,7 @@ def define_flags(given: cli.Given) -> None:
     )
 
 
+@cli.with_local_run
 def main(given: cli.Given) -> None:
     """Exports a generator, or checks an export again."""
     if not given.out:

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 a fault of the machine or of the program, 2 a user's mista
 """
 
 import dataclasses
+import functools
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from absl import flags, logging
 
 from keras_dcgan import runs
 from keras_dcgan.config import AUTO, PRESETS, SettingError, TrainConfig, describe_limits, setting_names, written
+from keras_dcgan.tools import storage
 from keras_dcgan.tools.files import BadFile
 
 Given = flags.FlagValues
@@ -115,6 +117,22 @@ def generator_file(given: Given, default: str = "last") -> Path:
             raise UserError(f"--which={given.which}: goes with --run_dir, not with --generator")
         return Path(given.generator)
     return runs.generator_path(given.run_dir, given.which or default)
+
+
+def with_local_run(main: Callable[[Given], None]) -> Callable[[Given], None]:
+    """A command for which --run_dir is always a local folder: one in object storage is brought, without checkpoints.
+
+    What the command writes into the folder is sent back.
+    """
+
+    @functools.wraps(main)
+    def wrapped(given: Given) -> None:
+        with storage.local_folder(given.run_dir or "", fetch=True, skip=runs.CHECKPOINTS) as folder:
+            if storage.is_remote(given.run_dir or ""):
+                given.run_dir = str(folder)
+            main(given)
+
+    return wrapped
 
 
 def make_folder(flag: str, value: str | Path, folder: Path) -> None:

@@ -72,7 +72,8 @@ class TrainConfig:
     # Data
     dataset: str = _setting(
         "mnist", "Data", f"what to train on: {', '.join(NAMED_DATASETS)}, or the path of a folder of pictures "
-        "(sub-folders too), of a .npy, .npz or IDX file of images, or of a folder that keras_dcgan.prepare wrote",
+        "(sub-folders too), of a .npy, .npz or IDX file of images, or of a folder that keras_dcgan.prepare wrote; such "
+        "a folder may also be in object storage: s3://bucket/faces",
         decoding=True,
     )  # fmt: skip
     data_dir: str = _setting(
@@ -107,7 +108,8 @@ class TrainConfig:
         low=0, high=1, decoding=True,
     )  # fmt: skip
     cache_dir: str = _setting(
-        "", "Data", "folder for a decoded copy of a folder of pictures, made once and read faster; empty: none",
+        "", "Data", "folder for a decoded copy of a folder of pictures, made once and read faster, and for prepared "
+        "images that come from object storage; empty: none, and the Keras home",
         resumable=True, path=True,
     )  # fmt: skip
     shuffle: str = _setting(

@@ -45,6 +45,7 @@ def define_flags(given: cli.Given) -> None:
     cli.define_path(given, "out", "folder for the results [the run folder]")
 
 
+@cli.with_local_run
 def main(given: cli.Given) -> None:
     """Prints the figures, and writes them, the pictures of samples beside reals, and that of the classes if any."""
     config = read_settings(given)

@@ -12,7 +12,7 @@ from absl import flags, logging
 from keras_dcgan import cli, runs
 from keras_dcgan.config import PRESETS, SettingError, TrainConfig, from_preset, setting_names
 from keras_dcgan.datasets import source
-from keras_dcgan.tools import terminal
+from keras_dcgan.tools import storage, terminal
 from keras_dcgan.training import cluster
 
 USAGE = """
@@ -34,7 +34,12 @@ def define_flags(given: cli.Given) -> None:
         "preset", "auto", ["auto", *PRESETS], "which defaults: 'tutorial' is the MXNet tutorial's recipe, 'full' our "
         "own at its width, 'quick' our own for CPUs; 'auto' is full on a GPU and quick on a CPU", flag_values=given,
     )  # fmt: skip
-    cli.define_path(given, "run_dir", "folder for the results, new or empty unless resumed [runs/DATASET]")
+    cli.define_path(
+        given,
+        "run_dir",
+        "folder for the results, new or empty unless resumed; also in object storage, such as s3://bucket/runs/faces "
+        "[runs/DATASET]",
+    )
     flags.DEFINE_boolean("resume", False, "continue from the newest checkpoint in --run_dir", flag_values=given)
     cli.define_settings(given, [name for name in setting_names() if name != "preset"])
 
@@ -45,15 +50,17 @@ def main(given: cli.Given) -> None:
     settings.pop("preset", None)  # which may be "auto"
     if "dataset" in settings:
         settings["dataset"] = source.locate(settings["dataset"])
-    folder = Path(given.run_dir or Path("runs") / Path(settings.get("dataset", "mnist")).stem)
-    worker = _worker(folder, settings, given.resume)
-    configs = _configurations(given.preset, settings, folder, given.resume, worker)
-    _check(next(iter(configs.values())), folder)
-    with contextlib.ExitStack() as held:
+    place = given.run_dir or f"runs/{Path(settings.get('dataset', 'mnist')).stem}"
+    with storage.local_folder(place, fetch=given.resume) as folder, contextlib.ExitStack() as held:
+        worker = _worker(folder, settings, given.resume)
+        configs = _configurations(given.preset, settings, folder, given.resume, worker)
+        if worker.chief and not given.resume and storage.is_remote(place) and not storage.Remote(place).is_empty():
+            raise SettingError(f"run_dir={place}", "holds files; add --resume to continue a run, or give another place")
+        _check(next(iter(configs.values())), folder)
         if worker.chief:
             cli.make_folder("run_dir", folder, folder)
             held.enter_context(runs.lock(folder))
-        _train(configs, folder, given.resume, worker)
+        _train(configs, folder, place, given.resume, worker)
 
 
 def _worker(folder: Path, settings: dict, resume: bool) -> cluster.Member:
@@ -90,8 +97,11 @@ def _check(config: TrainConfig, folder: Path) -> None:
         raise SettingError("tensorboard", "TensorBoard is not installed; run 'pip install tensorboard'")
 
 
-def _train(configs: dict[str, TrainConfig], folder: Path, resume: bool, worker: cluster.Member) -> None:
-    """Chooses the preset by the machine, trains, and says how it ended and what to do next."""
+def _train(configs: dict[str, TrainConfig], folder: Path, place: str, resume: bool, worker: cluster.Member) -> None:
+    """Chooses the preset by the machine, trains, and says how it ended and what to do next.
+
+    The run works in `folder`, and people find it at `place`.
+    """
     terminal.import_tensorflow()
     from keras_dcgan.training import loop, machine
 
@@ -104,13 +114,15 @@ def _train(configs: dict[str, TrainConfig], folder: Path, resume: bool, worker: 
     if outcome.stopped_by:
         name = signal.Signals(outcome.stopped_by).name
         logging.info("%s: stopped at step %d of %d, with everything saved.", name, outcome.step, outcome.total_steps)
-        logging.info("Resume with: %s", terminal.command("keras_dcgan.fit", run_dir=folder, resume=True))
+        logging.info("Resume with: %s", terminal.command("keras_dcgan.fit", run_dir=place, resume=True))
         sys.exit(128 + outcome.stopped_by)
     if not worker.chief:
         logging.info("Done: %d steps. The chief has written the results.", outcome.step)
         return
-    logging.info("Done: %d steps. The generator is in %s. Draw with:", outcome.step, folder / runs.GENERATOR)
-    logging.info("%s", terminal.command("keras_dcgan.sample", run_dir=folder, out="grid.png"))
+    logging.info(
+        "Done: %d steps. The generator is in %s. Draw with:", outcome.step, os.path.join(place, runs.GENERATOR)
+    )
+    logging.info("%s", terminal.command("keras_dcgan.sample", run_dir=place, out="grid.png"))
 
 
 def command() -> None:

@@ -83,6 +83,7 @@ def define_flags(given: cli.Given) -> None:
     cli.define_path(given, "film", "a .gif, .webp or .mp4 file of the sample grids that the run in --run_dir wrote")
 
 
+@cli.with_local_run
 def main(given: cli.Given) -> None:
     """Writes what --out, --interpolate and --film ask for."""
     check_outputs(given)

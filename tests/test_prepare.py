@@ -150,3 +150,16 @@ def test_the_command(command, tmp_path, array):
     ):
         mistake = command("keras_dcgan.prepare", *flags)
         assert mistake.returncode == 2 and message in mistake.stderr and len(mistake.stderr.splitlines()) == 1
+
+
+def test_two_machines_share_the_work(command, tmp_path, digits):
+    np.save(tmp_path / "digits.npy", digits)
+    flags = (f"--dataset={tmp_path}/digits.npy", f"--out={tmp_path}/out", "--image_size=16")
+    done = command("keras_dcgan.prepare", *flags, "--part=2/2")
+    assert done.returncode == 0 and "The last part to end completes" in done.stderr
+    done = command("keras_dcgan.prepare", *flags, "--part=1/2")
+    assert done.returncode == 0 and "Train with:" in done.stderr
+    assert len(prepared.open_prepared(tmp_path / "out", verify=True)[0]) == len(digits)
+    for part in ("0/2", "3/2", "2", "a/b"):
+        done = command("keras_dcgan.prepare", *flags, f"--part={part}")
+        assert done.returncode == 2 and "must be such as 2/4" in done.stderr and done.stderr.count("\n") == 1

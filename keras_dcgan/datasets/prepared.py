@@ -4,6 +4,7 @@ Plain arrays rather than records in sequence, so that the order of a run stays a
 run sees the same batches, to the byte.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from keras_dcgan.datasets.arrays import npy_header
 from keras_dcgan.datasets.labels import Labels, missing
 from keras_dcgan.datasets.stored import ArrayFiles, Images
 from keras_dcgan.runs import DATASET_REPORT
+from keras_dcgan.tools import storage
 from keras_dcgan.tools.files import BadFile, atomic_path, is_temporary, lock, write_text
 from keras_dcgan.tools.terminal import progress
 
@@ -30,8 +32,13 @@ BATCH = 256  # images decoded at once; fewer of large ones
 
 
 def write_prepared(
-    images: np.ndarray | Images, folder: str | Path, about: dict[str, Any], title: str, labels: Labels | None = None
-) -> None:
+    images: np.ndarray | Images,
+    folder: str | Path,
+    about: dict[str, Any],
+    title: str,
+    labels: Labels | None = None,
+    part: tuple[int, int] = (0, 1),
+) -> bool:
     """Writes images into a folder of `.npy` files with an index, or resumes where an interrupted call ended.
 
     Args:
@@ -40,12 +47,15 @@ def write_prepared(
       about: JSON values that identify the images; they are kept in the index. "source" may differ between two calls.
       title: for the progress bar.
       labels: of the images; they are kept beside them.
+      part: (index, count): writes every count-th file alone, for several machines that share the work and the folder.
 
-    A second process that wants the same waits for the first. Raises BadFile for a folder that holds something else, and
-    OSError if it cannot be written.
+    Returns whether the folder is complete: the last part to end writes the index. A second process that wants the same,
+    and not a part, waits for the first. Raises BadFile for a folder that holds something else, and OSError if it cannot
+    be written.
 
     Examples:
       >>> write_prepared(np.zeros((5, 16, 16, 1), np.uint8), "photos-16", {"source": "photos"}, "Writing")
+      True
       >>> sorted(os.listdir("photos-16"))
       ['.lock', 'images-00000.npy', 'index.json']
     """
@@ -55,16 +65,19 @@ def write_prepared(
     plan = {"format": FORMAT, "shape": list(images.shape), "per_file": per_file, **about, "classes": None}
     if labels:
         plan["classes"] = {"from": labels.place, "names": list(labels.names), "fingerprint": labels.fingerprint()}
-    with lock(folder / LOCK, wait=True):
+    parts = part[1]
+    with contextlib.ExitStack() as held:
+        held.enter_context(lock(folder / LOCK, wait=True))
         if _agrees(_read_json(folder / INDEX), plan):
-            return
-        _clear(folder, plan)
-        write_text(folder / PLAN, json.dumps(plan, indent=2) + "\n")
-        if labels:
-            _write_labels(folder / LABELS, labels.numbers)
-        files = _write_files(images, folder, per_file, title)
-        write_text(folder / INDEX, json.dumps({**plan, "files": files}, indent=2) + "\n")
-        (folder / PLAN).unlink()
+            return True
+        if parts == 1 or not _agrees(_read_json(folder / PLAN), plan):  # else another part may be writing
+            _begin(folder, plan, labels)
+        if parts > 1:
+            held.close()
+        _write_files(images, folder, per_file, title, part)
+        if parts > 1:
+            held.enter_context(lock(folder / LOCK, wait=True))
+        return _finish(folder, plan)
 
 
 def is_prepared(folder: str | Path) -> bool:
@@ -79,7 +92,7 @@ def open_prepared(folder: str | Path, verify: bool = False) -> tuple[ArrayFiles,
     missing, cut or altered.
 
     Examples:
-      >>> write_prepared(np.zeros((5, 16, 16, 1), np.uint8), "photos-16", {"source": "photos"}, "Writing")
+      >>> _ = write_prepared(np.zeros((5, 16, 16, 1), np.uint8), "photos-16", {"source": "photos"}, "Writing")
       >>> images, index = open_prepared("photos-16", verify=True)
       >>> images.shape, index["source"]
       ((5, 16, 16, 1), 'photos')
@@ -96,6 +109,34 @@ def open_prepared(folder: str | Path, verify: bool = False) -> tuple[ArrayFiles,
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadFile(f"{folder / INDEX}: {error}") from error
     return ArrayFiles(files, (height, width, channels)), index
+
+
+def fetch_prepared(url: str, folder: Path) -> Path:
+    """Brings prepared images from object storage into a local folder, unless they are there, and returns the folder.
+
+    A second process that wants the same waits for the first. Raises BadFile if the URL holds no prepared images or
+    some that do not agree with their index, and OSError if it cannot be read.
+    """
+    remote = storage.Remote(url)
+    names = remote.names()
+    if INDEX not in names:
+        raise BadFile(f"{url}: holds no prepared images; keras_dcgan.prepare --out={url} writes them")
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock(folder / LOCK, wait=True):
+        index = remote.read(INDEX)
+        if (folder / INDEX).exists() and (folder / INDEX).read_bytes() == index:
+            return folder
+        for path in folder.iterdir():  # of other images, or of a fetch that was interrupted
+            if path.name != LOCK:
+                path.unlink()
+        remote.fetch(folder, [name for name in names if name not in (INDEX, LOCK)])
+        (folder / INDEX).write_bytes(index)
+        try:
+            open_prepared(folder, verify=True)
+        except BadFile:
+            (folder / INDEX).unlink()
+            raise
+    return folder
 
 
 def open_labels(folder: str | Path, index: dict[str, Any]) -> Labels:
@@ -132,13 +173,34 @@ def _agrees(found: dict[str, Any], plan: dict[str, Any]) -> bool:
     return all(found.get(name) == value for name, value in plan.items() if name != "source")
 
 
-def _clear(folder: Path, plan: dict[str, Any]) -> None:
-    """Removes what a killed process left unfinished. Raises BadFile if the folder holds something else."""
+def _begin(folder: Path, plan: dict[str, Any], labels: Labels | None) -> None:
+    """Makes a folder ready for its files: without what a killed process left, and with the labels and the plan.
+
+    Raises BadFile if it holds something else.
+    """
     for path in filter(is_temporary, list(folder.iterdir())):
         path.unlink()
     known = (LOCK, DATASET_REPORT)  # the latter is there if a start refused its data
     if any(path.name not in known for path in folder.iterdir()) and not _agrees(_read_json(folder / PLAN), plan):
         raise BadFile(f"{folder}: holds something else; give a new or empty folder")
+    write_text(folder / PLAN, json.dumps(plan, indent=2) + "\n")
+    if labels:
+        _write_labels(folder / LABELS, labels.numbers)
+
+
+def _finish(folder: Path, plan: dict[str, Any]) -> bool:
+    """Writes the index, in place of the plan, once all files are there; whether it is there."""
+    if not (folder / PLAN).exists():  # another part has
+        return True
+    count, per_file, entries = plan["shape"][0], plan["per_file"], []
+    for number, start in enumerate(range(0, count, per_file)):
+        path = _file(folder, number)
+        if not path.exists():
+            return False
+        entries.append({"file": path.name, "images": min(per_file, count - start), "blake2b": _digest(path)})
+    write_text(folder / INDEX, json.dumps({**plan, "files": entries}, indent=2) + "\n")
+    (folder / PLAN).unlink()
+    return True
 
 
 def _write_labels(path: Path, numbers: np.ndarray) -> None:
@@ -146,18 +208,20 @@ def _write_labels(path: Path, numbers: np.ndarray) -> None:
         np.save(file, numbers.astype("<i4"), allow_pickle=False)
 
 
-def _write_files(images: np.ndarray | Images, folder: Path, per_file: int, title: str) -> list[dict[str, Any]]:
-    entries = []
-    with progress(title, len(images)) as bar:
-        for number, start in enumerate(range(0, len(images), per_file)):
+def _write_files(images: np.ndarray | Images, folder: Path, per_file: int, title: str, part: tuple[int, int]) -> None:
+    """Writes those files of a part that are not there yet."""
+    starts = list(enumerate(range(0, len(images), per_file)))[part[0] :: part[1]]
+    with progress(title, sum(min(per_file, len(images) - start) for _, start in starts)) as bar:
+        for number, start in starts:
             stop = min(start + per_file, len(images))
-            path = folder / f"images-{number:05d}.npy"
-            if path.exists():
+            if _file(folder, number).exists():
                 bar.update(stop - start)
             else:
-                _write_file(path, images, start, stop, bar)
-            entries.append({"file": path.name, "images": stop - start, "blake2b": _digest(path)})
-    return entries
+                _write_file(_file(folder, number), images, start, stop, bar)
+
+
+def _file(folder: Path, number: int) -> Path:
+    return folder / f"images-{number:05d}.npy"
 
 
 def _write_file(path: Path, images: np.ndarray | Images, start: int, stop: int, bar: tqdm) -> None:

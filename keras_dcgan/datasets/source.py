@@ -5,6 +5,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from keras_dcgan.datasets.labels import IN_NO_CLASS, Labels
 from keras_dcgan.datasets.square import Target
 from keras_dcgan.datasets.stored import FittedImages, FolderImages, Images
 from keras_dcgan.runs import DATASET_REPORT
+from keras_dcgan.tools import storage
 from keras_dcgan.tools.files import write_text
 
 LISTED = 3  # files that an error names
@@ -27,13 +29,13 @@ TYPICAL = 20  # images: classes with fewer on average are learned only if labels
 
 
 def locate(dataset: str) -> str:
-    """A data set as a configuration holds it: a known name, or its real path. Raises SettingError for neither.
+    """A data set as a configuration holds it: a known name, a URL, or a real path. Raises SettingError for others.
 
     Examples:
       >>> locate("mnist"), Path(locate(".")).is_absolute()
       ('mnist', True)
     """
-    if dataset in NAMED_DATASETS:
+    if dataset in NAMED_DATASETS or storage.is_remote(dataset):
         return dataset
     path = Path(dataset).expanduser().resolve()
     if not dataset or not path.exists():
@@ -66,6 +68,8 @@ def open_data(config: TrainConfig, with_labels: bool = False, report_folder: str
       ((40, 32, 32, 1), (20, 20))
     """
     path = Path(config.dataset)
+    if storage.is_remote(config.dataset):
+        path = prepared.fetch_prepared(config.dataset, _copy_of(config))
     if not is_path(config.dataset):
         data = _open_named(config, with_labels)
     elif prepared.is_prepared(path):
@@ -246,6 +250,12 @@ def _cached(data: Data, config: TrainConfig) -> Data:
     target = Path(config.cache_dir) / f"{Path(config.dataset).name}-{digest}"
     prepared.write_prepared(data.images, target, identity, f"Decoding into {target}")
     return dataclasses.replace(data, images=prepared.open_prepared(target)[0])
+
+
+def _copy_of(config: TrainConfig) -> Path:
+    """The local folder for prepared images that a configuration gives by URL."""
+    root = Path(config.cache_dir) if config.cache_dir else named.cache_folder("remote")
+    return root / re.sub(r"[^\w.-]+", "-", config.dataset)
 
 
 def _write_report(report: dict[str, Any], config: TrainConfig, folder: Path) -> None:

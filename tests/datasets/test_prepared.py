@@ -5,6 +5,7 @@ import pytest
 
 from keras_dcgan.datasets import prepared
 from keras_dcgan.datasets.labels import Labels
+from keras_dcgan.tools import storage
 from keras_dcgan.tools.files import BadFile
 
 
@@ -109,3 +110,56 @@ def test_damaged_files_are_refused_by_name(tmp_path, colours, harm):
             path.rename(tmp_path.parent / path.name)
     with pytest.raises(BadFile, match=r"index\.json: "):
         prepared.open_prepared(tmp_path, verify=True)
+
+
+def test_parts_make_the_whole_whatever_their_order_and_only_the_last_completes_it(colours, tmp_path):
+    assert prepared.write_prepared(colours, tmp_path / "whole", {}, "Writing", LABELS)
+    for part in (2, 0):
+        assert not prepared.write_prepared(colours, tmp_path / "parts", {}, "Writing", LABELS, (part, 3))
+        assert not prepared.is_prepared(tmp_path / "parts")
+    with pytest.raises(BadFile, match="holds something else"):  # a machine that sees other pictures
+        prepared.write_prepared(colours[1:], tmp_path / "parts", {}, "Writing", None, (1, 3))
+    assert prepared.write_prepared(colours, tmp_path / "parts", {}, "Writing", LABELS, (1, 3))
+    names = sorted(path.name for path in (tmp_path / "whole").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "parts").iterdir()) and len(names) == 6
+    for name in names:
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes(), name
+
+
+def test_a_part_leaves_what_another_part_is_writing(colours, tmp_path):
+    prepared.write_prepared(colours, tmp_path, {}, "Writing", None, (0, 2))
+    half = tmp_path / ".images-00001.tmp-abcdefgh.npy"
+    half.write_bytes(b"half")
+    prepared.write_prepared(colours, tmp_path, {}, "Writing", None, (0, 2))
+    assert half.exists()
+
+
+def test_prepared_images_are_fetched_once_and_again_when_they_have_changed(colours, tmp_path, monkeypatch):
+    pytest.importorskip("fsspec").filesystem("memory").store.clear()
+    url, copy = "memory://bucket/photos", tmp_path / "copy"
+    prepared.write_prepared(colours, tmp_path / "old", {}, "Writing", LABELS)
+    storage.Remote(url).send(tmp_path / "old")
+    images, index = prepared.open_prepared(prepared.fetch_prepared(url, copy))
+    np.testing.assert_array_equal(images[:], colours)
+    assert prepared.open_labels(copy, index).names == LABELS.names
+    monkeypatch.setattr(storage.Remote, "fetch", lambda *_: pytest.fail("is here already"))
+    prepared.fetch_prepared(url, copy)
+    monkeypatch.undo()
+
+    prepared.write_prepared(255 - colours, tmp_path / "new", {}, "Writing")
+    storage.Remote(url).send(tmp_path / "new")
+    prepared.fetch_prepared(url, copy)
+    np.testing.assert_array_equal(prepared.open_prepared(copy)[0][:], 255 - colours)
+
+
+def test_what_was_fetched_must_agree_with_its_index(colours, tmp_path):
+    pytest.importorskip("fsspec").filesystem("memory").store.clear()
+    url = "memory://bucket/photos"
+    prepared.write_prepared(colours, tmp_path / "old", {}, "Writing")
+    remote = storage.Remote(url)
+    remote.send(tmp_path / "old")
+    whole = remote.read("images-00000.npy")
+    remote.store.pipe_file("/bucket/photos/images-00000.npy", whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(BadFile, match="wrong checksum"):
+        prepared.fetch_prepared(url, tmp_path / "copy")
+    assert not prepared.is_prepared(tmp_path / "copy")
