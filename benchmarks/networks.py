@@ -24,6 +24,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from absl import app, flags
 
@@ -147,10 +148,6 @@ def _packets(end: int, most: int = 64) -> Iterator[bytes]:
 
 def work() -> None:
     """A worker: trains for ever, and the chief prints the time after each step."""
-    from keras_dcgan.training import cluster
-
-    if FLAGS.pinned:
-        os.sched_setaffinity(0, {cluster.member().index})
     workers = scaling.joined("multiworker")
     gan = scaling.built("multiworker", workers, r1_weight=0.0, synchronized=FLAGS.synchronized)
     gan.make_train_function()
@@ -169,11 +166,14 @@ def measure_steps(count: int) -> None:
     messages = scaling.messages_of_a_step(*networks, FLAGS.synchronized)
     weights = sum(network.count_params() for network in networks)
     command = [sys.executable, "-m", "benchmarks.networks", "--work"]
-    command += [f"--{name}={FLAGS[name].value}" for name in ("width", "batch_size", "synchronized", "pinned")]
+    command += [f"--{name}={FLAGS[name].value}" for name in ("width", "batch_size", "synchronized")]
     with Network(count) as network, contextlib.ExitStack() as stack:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
         workers = [network.start(index, command, **pipes) for index in range(count)]
         for worker in workers:
+            if FLAGS.share:
+                stack.enter_context(limited(worker.pid, FLAGS.share))
+            stack.callback(worker.wait)
             stack.callback(worker.kill)
         chief = workers[0].stdout
         assert chief
@@ -190,6 +190,21 @@ def measure_steps(count: int) -> None:
             computed = scaling.exchanging(count, weights, messages, link.rate / 8, link.delay)
             cells = [f"{count}", name, f"{1e3 * seconds:.0f} ms", f"{1e3 * (seconds - free):.0f} ms"]
             print(f"| {' | '.join([*cells, f'{1e3 * computed:.0f} ms'])} |", flush=True)
+
+
+@contextlib.contextmanager
+def limited(process: int, share: float) -> Iterator[None]:
+    """Gives a process, and what it starts, this share of one core. The process has ended when this ends."""
+    group = Path(f"/sys/fs/cgroup/cpu/keras_dcgan-{process}")
+    try:
+        group.mkdir()
+    except OSError as error:
+        sys.exit(f"error: --share needs control groups of version 1: {error}")
+    (group / "cpu.cfs_period_us").write_text("10000")  # short, or who has used up its share is late for the others
+    (group / "cpu.cfs_quota_us").write_text(f"{10000 * share:.0f}")
+    (group / "cgroup.procs").write_text(f"{process}")
+    yield
+    group.rmdir()
 
 
 def need_root() -> None:
@@ -217,6 +232,6 @@ if __name__ == "__main__":
         "batch_size", 16, "images a step, shared by all workers: few, for the network is to be measured"
     )
     flags.DEFINE_boolean("synchronized", True, "batch normalisation over the global batch: 23 messages a step, not 3")
-    flags.DEFINE_boolean("pinned", False, "give each worker a core of its own")
+    flags.DEFINE_float("share", 0.0, "the share of one core that each worker gets; 0: no limit", 0.0, 1.0)
     flags.DEFINE_integer("rounds", 15, "steps that are timed over each network")
     app.run(main)

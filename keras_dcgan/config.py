@@ -304,11 +304,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     # The MXNet tutorial, exactly: width 128, three channels, one epoch of 1,094 batches, one fixed permutation.
     "tutorial": {},
     # Clear digits on two CPU cores in about five minutes.
-    "quick": {**STABLE, "image_size": 0, "width": 0, "channels": 1, "steps": 2000, "sample_every": 200},
+    "quick": {**STABLE, "image_size": 0, "width": 0, "channels": 1, "steps": 2000, "sample_every": 200,
+              "measure_every": 1000},
     # The same recipe at the tutorial's width, for GPUs, where 250 steps may take no longer than a checkpoint.
     "full": {
         **STABLE, "image_size": 0, "channels": 1, "epochs": 10,
-        "sample_every": 500, "measure_every": 2000, "checkpoint_every": 0, "checkpoint_minutes": 1.0,
+        "sample_every": 500, "measure_every": 2000, "checkpoint_every": 0, "checkpoint_minutes": 2.0,
     },
 }  # fmt: skip
 
