@@ -1,13 +1,9 @@
-"""Other networks of the same interface; `benchmarks.recipe` compares them with those of `keras_dcgan.networks`."""
+"""Another discriminator of the same interface; `benchmarks.recipe` compares it with that of `keras_dcgan.networks`."""
 
 import keras
 from keras import layers
 
-from keras_dcgan.networks import build_discriminator, build_generator
-
-
-def _normal() -> keras.initializers.Initializer:
-    return keras.initializers.RandomNormal(0.0, 0.02)
+from keras_dcgan.networks import build_generator
 
 
 def build_paired_discriminator(width: int, image_size: int, channels: int, classes: int = 0) -> keras.Model:
@@ -31,27 +27,6 @@ def build_half_paired_discriminator(width: int, image_size: int, channels: int, 
     return build_paired_discriminator(width // 2, image_size, channels, classes)
 
 
-def build_upsampling_generator(
-    width: int, image_size: int, channels: int, latent_dim: int, classes: int = 0
-) -> keras.Model:
-    """Bilinear enlargement and a 3x3 convolution in place of each transposed one (Odena et al. 2016)."""
-    ours = build_generator(width, image_size, channels, latent_dim, classes)
-    first = ours.get_layer("g1")
-    x, inside = first.input, False
-    for layer in ours.layers:
-        inside = inside or layer is first
-        if not inside:
-            continue
-        if layer is not first and isinstance(layer, layers.Conv2DTranspose):
-            x = layers.UpSampling2D(interpolation="bilinear")(x)
-            layer = layers.Conv2D(
-                layer.filters, 3, padding="same", use_bias=False, kernel_initializer=_normal(), name=layer.name
-            )
-        x = layer(x)
-    return keras.Model(ours.input, x, name="generator")
-
-
 BUILDERS = {
     "paired": (build_generator, build_half_paired_discriminator),
-    "upsampling": (build_upsampling_generator, build_discriminator),
 }

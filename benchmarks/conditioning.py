@@ -23,10 +23,10 @@ def build_projection_discriminator(width: int, image_size: int, channels: int, c
 
 
 def build_conditional_normalization_generator(
-    width: int, image_size: int, channels: int, latent_dim: int, classes: int
+    width: int, image_size: int, channels: int, latent_dim: int, classes: int, upsampling: str
 ) -> keras.Model:
     """Conditional batch normalisation (de Vries et al. 2017): a scale and an offset for each class in every layer."""
-    plain = build_generator(width, image_size, channels, latent_dim)
+    plain = build_generator(width, image_size, channels, latent_dim, upsampling=upsampling)
     latents = plain.input
     labels = layers.Input((), dtype="int32", name="labels")
     one_hot = layers.CategoryEncoding(classes, output_mode="one_hot", name="one_hot")(labels)  # (N, K)

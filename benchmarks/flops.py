@@ -18,7 +18,7 @@ def forward_flops(network: keras.Model) -> list[int]:
             places = math.prod(layer.output.shape[1:3])
         else:
             continue
-        found.append(MULTIPLY_ADD * math.prod(layer.kernel.shape) * places)
+        found.append(MULTIPLY_ADD * math.prod(layer.kernel_size) * math.prod(layer.kernel.shape[2:]) * places)
     return found
 
 

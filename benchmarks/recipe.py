@@ -34,8 +34,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "augment_all": {"augment": "color,translation,cutout"},
     "mirror": {"mirror": True},
     "native": {"image_size": 32},
-    "paired": {},  # the networks of `benchmarks.backbones`, as in the next row
-    "upsampling": {},
+    "paired": {},  # the discriminator of `benchmarks.backbones`
+    "transposed": {"upsampling": "transposed"},
     "relativistic": {},  # the loss of `benchmarks.relativistic`
     "no_r1": {"r1_weight": 0.0},
     "r1_every_step": {"r1_every": 1},
@@ -55,7 +55,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "float32": {"precision": "float32"},
     "three_channels": {"channels": 3},
     "tutorial_recipe": {
-        "channels": 3, "r1_weight": 0.0, "ema_half_life": 0.0, "beta_2": 0.999,
+        "channels": 3, "r1_weight": 0.0, "ema_half_life": 0.0, "beta_2": 0.999, "upsampling": "transposed",
         "shuffle": "once", "precision": "float32",
         "generator_learning_rate": 2e-4, "discriminator_learning_rate": 2e-4,
     },

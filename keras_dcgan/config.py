@@ -122,6 +122,11 @@ class TrainConfig:
         "16 above", low=1, high=1024, auto=True, recipe=True,
     )  # fmt: skip
     latent_dim: int = _setting(100, "Networks", "length of a latent vector", low=1, high=4096, recipe=True)
+    upsampling: str = _setting(
+        "transposed", "Networks", "how the generator doubles the image: 'transposed' convolutions, or enlargement to "
+        "'nearest' neighbours and 3x3 convolutions, which makes no grid of dots", choices=("transposed", "nearest"),
+        recipe=True,
+    )  # fmt: skip
     # Recipe
     batch_size: int = _setting(64, "Recipe", "images per step", low=2, high=65536, recipe=True)
     epochs: int = _setting(
@@ -296,7 +301,7 @@ def _check(field: dataclasses.Field, value: Any) -> None:
 STABLE = {
     "generator_learning_rate": 8e-4, "discriminator_learning_rate": 8e-4, "beta_2": 0.99,
     "r1_weight": AUTO[float], "r1_every": 4, "ema_half_life": 10_000.0, "shuffle": "epoch", "labels": "auto",
-    "augment": "auto", "precision": "auto",
+    "augment": "auto", "precision": "auto", "upsampling": "nearest",
 }  # fmt: skip
 
 # What each preset changes in the defaults, and what it promises.

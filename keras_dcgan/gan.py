@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_dcgan import augmentation
 from keras_dcgan.datasets.classes import Classes
-from keras_dcgan.networks import count_classes, float32_copy, latent_dim_of, with_labels
+from keras_dcgan.networks import copied_variables, count_classes, float32_copy, latent_dim_of, with_labels
 from keras_dcgan.pipeline import Loader
 
 EMA_RAMP = 0.05  # the average's half-life is at most this share of the images seen so far (Karras et al. 2022)
@@ -273,7 +273,7 @@ class DCGAN(keras.Model):
         # Short at first, or the average would keep what the generator was before it had learnt anything.
         half_life = tf.minimum(float(self.ema_half_life), EMA_RAMP * seen)
         share = 1.0 - tf.pow(0.5, batch_size / half_life)
-        for average, weight in zip(self.averaged.trainable_variables, self.generator.trainable_variables, strict=True):
+        for average, weight in zip(self.averaged.trainable_variables, copied_variables(self.generator), strict=True):
             average.assign_add(share * (weight - average))
 
     def refresh_averaged(self, batches: int = 4, batch_size: int = 64) -> None:

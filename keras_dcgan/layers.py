@@ -1,7 +1,7 @@
 """Keras's convolutions and batch normalisation, computed by what runs fastest: the same mathematics and weights.
 
-Every class has the name, the arguments and the weights of the Keras layer that it stands for, so
-`networks.float32_copy` can put Keras's own in its place. What is different:
+Every class has the arguments and, but for `NearestConv2DTranspose`, the weights of the Keras layer that it extends; so
+`networks.float32_copy` can put that in its place. What is different:
 
 - On a CPU, oneDNN's weight gradient of a deep 4x4 convolution of stride 2 reaches a fraction of the machine's peak. As
   2x2 convolution of the image cut into 2x2 blocks it is four plain matrix products, which come close to it.
@@ -57,6 +57,19 @@ def convolve_transposed(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         return images[:, 1:-1, 1:-1], gradient
     shape = [tf.shape(inputs)[0], STRIDE * height, STRIDE * width, depth]
     return tf.nn.conv2d_transpose(inputs, kernel, shape, STRIDE, "SAME"), gradient
+
+
+def widen(kernel: tf.Tensor) -> tf.Tensor:
+    """The 4x4 kernel of stride 2 that enlarges to nearest neighbours, then does what a 3x3 kernel does.
+
+    [3, 3, A, B] -> [4, 4, A, B]: four copies of the kernel, each shifted by a pixel, are added.
+
+    Examples:
+      >>> widen(tf.ones((3, 3, 1, 1)))[..., 0, 0].numpy().astype(int).tolist()
+      [[1, 2, 2, 1], [2, 4, 4, 2], [2, 4, 4, 2], [1, 2, 2, 1]]
+    """
+    padded = tf.pad(kernel, [[1, 1], [1, 1], [0, 0], [0, 0]])
+    return padded[:-1, :-1] + padded[:-1, 1:] + padded[1:, :-1] + padded[1:, 1:]
 
 
 def kernel_gradient(images: tf.Tensor, d_outputs: tf.Tensor) -> tf.Tensor:
@@ -228,6 +241,33 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         if _is_ours(self):
             return convolve_transposed(inputs, tf.convert_to_tensor(self.kernel))
         return super().call(inputs)
+
+
+@keras.saving.register_keras_serializable("keras_dcgan")
+class NearestConv2DTranspose(Conv2DTranspose):
+    """Enlargement to nearest neighbours and a 3x3 convolution (Odena et al. 2016), as one 4x4 transposed convolution.
+
+    It costs what that costs. Its weights are the 3x3 kernel. The four pixels that come of one share it, so they make no
+    grid of dots. Keras's `Conv2DTranspose` with the kernel `widened` computes the same.
+
+    Examples:
+      >>> layer = NearestConv2DTranspose(2, 4, 2, "same", use_bias=False)
+      >>> layer(tf.ones((1, 8, 8, 3))).shape, layer.kernel.shape
+      (TensorShape([1, 16, 16, 2]), (3, 3, 2, 3))
+    """
+
+    def build(self, input_shape):
+        shape = (3, 3, self.filters, input_shape[-1])
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self.kernel_initializer)
+
+    def widened(self) -> tf.Tensor:
+        """The kernel of the transposed convolution: [4, 4, filters, channels]."""
+        return widen(tf.convert_to_tensor(self.kernel))
+
+    def call(self, inputs):
+        if _is_ours(self):
+            return convolve_transposed(inputs, self.widened())
+        return keras.ops.conv_transpose(inputs, self.widened(), STRIDE, "same")
 
 
 @keras.saving.register_keras_serializable("keras_dcgan")

@@ -6,13 +6,18 @@ import keras
 from keras import layers
 
 from keras_dcgan.config import IMAGE_SIZES
-from keras_dcgan.layers import BatchNormalization, Conv2D, Conv2DTranspose
+from keras_dcgan.layers import BatchNormalization, Conv2D, Conv2DTranspose, NearestConv2DTranspose
 
 Inputs = Any  # of a generator: latents [N, Z], or {"latents": latents, "labels": int [N]}
 
 
 def build_generator(
-    width: int = 128, image_size: int = 64, channels: int = 3, latent_dim: int = 100, classes: int = 0
+    width: int = 128,
+    image_size: int = 64,
+    channels: int = 3,
+    latent_dim: int = 100,
+    classes: int = 0,
+    upsampling: str = "transposed",
 ) -> keras.Model:
     """Builds the generator: latents float32 [N, latent_dim] -> images float32 [N, S, S, C] in [-1, 1].
 
@@ -20,8 +25,9 @@ def build_generator(
     as a one-hot vector beside the latents (Mirza & Osindero 2014).
 
     One 4x4 transposed convolution opens the latents to 4x4 pixels, then each further one doubles the image and halves
-    the filters, down to `width` beside the image. `image_size` S is a power of two from 16 to 256, `channels` C is 1
-    or 3; anything else raises ValueError. Under a mixed dtype policy the output stays float32.
+    the filters, down to `width` beside the image. With `upsampling` "nearest" these are `NearestConv2DTranspose`, which
+    draws no grid of dots. `image_size` S is a power of two from 16 to 256, `channels` C is 1 or 3; anything else raises
+    ValueError. Under a mixed dtype policy the output stays float32.
 
     Examples:
       >>> generator = build_generator(width=2, image_size=16, channels=1)
@@ -33,6 +39,7 @@ def build_generator(
     halvings = _halvings(width, image_size, channels)
     if latent_dim < 1:
         raise ValueError(f"latent_dim={latent_dim}: must be at least 1")
+    doubling = NearestConv2DTranspose if upsampling == "nearest" else Conv2DTranspose
     inputs = x = latents = layers.Input((latent_dim,), name="latents")
     if classes:
         labels = layers.Input((), dtype="int32", name="labels")
@@ -44,14 +51,12 @@ def build_generator(
     x = layers.Reshape((1, 1, latent_dim + classes))(x)  # (N, 1, 1, Z + K)
     for i, doublings in enumerate(reversed(range(halvings)), 1):  # (N, 4, 4, 8 W) ... (N, S/2, S/2, W)
         filters = width * 2**doublings
-        stride, padding = (1, "valid") if i == 1 else (2, "same")
-        x = Conv2DTranspose(filters, 4, stride, padding, use_bias=False, kernel_initializer=_normal(), name=f"g{i}")(x)
+        transposed, stride, padding = (Conv2DTranspose, 1, "valid") if i == 1 else (doubling, 2, "same")
+        x = transposed(filters, 4, stride, padding, use_bias=False, kernel_initializer=_normal(), name=f"g{i}")(x)
         x = _batch_normalization(f"gbn{i}")(x)
         x = layers.ReLU(name=f"gact{i}")(x)
     i = halvings + 1
-    x = Conv2DTranspose(channels, 4, 2, "same", use_bias=False, kernel_initializer=_normal(), name=f"g{i}")(
-        x
-    )  # (N, S, S, C)
+    x = doubling(channels, 4, 2, "same", use_bias=False, kernel_initializer=_normal(), name=f"g{i}")(x)  # (N, S, S, C)
     images = layers.Activation("tanh", dtype="float32", name="images")(x)
     return keras.Model(inputs, images, name="generator")
 
@@ -126,11 +131,23 @@ def float32_copy(network: keras.Model) -> keras.Model:
         config = {**layer.get_config(), "dtype": "float32"}
         if "synchronized" in config:
             config["synchronized"] = False  # the copy runs on one device, whatever it was trained on
-        return getattr(layers, type(layer).__name__).from_config(config)
+        of_keras = next(base for base in type(layer).__mro__ if not base.__module__.startswith("keras_dcgan"))
+        return of_keras.from_config(config)
 
     copy = keras.models.clone_model(network, clone_function=clone)
-    copy.set_weights(network.get_weights())
+    for variable, value in zip(copy.trainable_variables, copied_variables(network), strict=True):
+        variable.assign(value)
+    for variable, value in zip(copy.non_trainable_variables, network.non_trainable_variables, strict=True):
+        variable.assign(value)
     return copy
+
+
+def copied_variables(network: keras.Model) -> list:
+    """What the trainable variables of a network's `float32_copy` are, in their order."""
+    found = []
+    for layer in network.layers:
+        found += [layer.widened()] if isinstance(layer, NearestConv2DTranspose) else layer.trainable_variables
+    return found
 
 
 def _halvings(width: int, image_size: int, channels: int) -> int:

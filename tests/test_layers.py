@@ -55,6 +55,23 @@ def test_a_convolution_is_keras_own_to_second_order(name, shape, filters, compil
         np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max(), rtol=1e-4)
 
 
+@pytest.mark.parametrize("filters", [3, 8])
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_nearest_neighbours_and_a_3x3_convolution_are_those_of_keras(monkeypatch, filters, on_gpu):
+    monkeypatch.setattr(layers, "has_cudnn", lambda: on_gpu)
+    x = tf.random.stateless_normal((3, 6, 5, 4), seed=(1, 2))
+    ours = layers.NearestConv2DTranspose(filters, 4, 2, "same", use_bias=False, kernel_initializer="normal")
+    theirs = keras.Sequential(
+        [keras.layers.UpSampling2D(2, interpolation="nearest"), keras.layers.Conv2D(filters, 3, 1, "same")]
+    )
+    ours.build(x.shape), theirs.build(x.shape)
+    kernel = ours.kernel.numpy()
+    assert kernel.shape == (3, 3, filters, 4)
+    theirs.set_weights([kernel[::-1, ::-1].transpose(0, 1, 3, 2), np.zeros(filters)])
+    for found, expected in zip(orders(ours, x)[:2], orders(theirs, x)[:2], strict=True):
+        np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max(), rtol=1e-4)
+
+
 @pytest.mark.parametrize("policy, tolerance", [("float32", 1e-5), ("mixed_bfloat16", 1e-1)])
 def test_batch_normalisation_is_keras_own_to_second_order(policy, tolerance):
     x = tf.random.stateless_normal((4, 8, 8, 5), seed=(3, 4)) * 3 + 1

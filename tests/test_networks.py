@@ -114,14 +114,16 @@ def test_many_classes_keep_their_labels_in_bfloat16():
     np.testing.assert_array_equal(np.argmax(encoded, axis=1), labels)
 
 
+@pytest.mark.parametrize("upsampling", ["transposed", "nearest"])
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_a_float32_copy_keeps_the_label(policy):
+def test_a_float32_copy_keeps_the_label_and_draws_the_same(policy, upsampling):
     keras.config.set_dtype_policy(policy)
     try:
-        generator = build_generator(2, 16, 1, 5, classes=3)
+        generator = build_generator(2, 16, 1, 5, classes=3, upsampling=upsampling)
     finally:
         keras.config.set_dtype_policy("float32")
     inputs = with_labels(np.ones((3, 5), np.float32), np.arange(3, dtype=np.int32))
     copy = float32_copy(generator)
     assert copy.compute_dtype == "float32" and count_classes(copy) == 3
+    assert all(type(layer).__module__.startswith("keras.") for layer in copy.layers)
     np.testing.assert_allclose(copy(inputs), generator(inputs), atol=1e-2 if "bf" in policy else 1e-6)

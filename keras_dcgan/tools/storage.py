@@ -136,9 +136,13 @@ def local_folder(place: str, fetch: bool, skip: str | None = None) -> Iterator[P
         yield Path(place)
         return
     remote = Remote(place)
+    names = [name for name in remote.names() if not name.startswith(f"{skip}/")] if fetch else []
     folder = Path(tempfile.mkdtemp(prefix="keras_dcgan-"))
-    if fetch:
-        remote.fetch(folder, [name for name in remote.names() if not name.startswith(f"{skip}/")])
+    try:
+        remote.fetch(folder, names)
+    except OSError:
+        shutil.rmtree(folder)
+        raise
     ended = threading.Event()
     sender = threading.Thread(target=_keep_sending, args=(remote, folder, ended), daemon=True)
     sender.start()

@@ -151,7 +151,7 @@ def build(config: TrainConfig, workers: distribution.Workers | None = None, clas
         return keras.optimizers.LossScaleOptimizer(optimizer) if config.precision == "mixed_float16" else optimizer
 
     with workers.scope():
-        generator = build_generator(config.width, *sizes, config.latent_dim, count)
+        generator = build_generator(config.width, *sizes, config.latent_dim, count, config.upsampling)
         discriminator = build_discriminator(config.width, *sizes, count)
         optimizers = adam(config.generator_learning_rate), adam(config.discriminator_learning_rate)
     gan = workers.make_gan(generator, discriminator, config.seed, classes, config.synchronized)

@@ -106,3 +106,15 @@ def test_a_local_place_is_itself(tmp_path):
 def test_a_store_that_needs_another_package_says_so():
     with pytest.raises(OSError, match=r"requirements-cloud\.txt"):
         storage.Remote("abfs://container/run")
+
+
+def test_a_fetch_that_fails_leaves_nothing_behind(url, monkeypatch, tmp_path):
+    def refuse(*_):
+        raise TimeoutError("no answer")
+
+    storage.Remote(url).store.pipe_file("/bucket/run/a", b"")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(fsspec.filesystem("memory"), "get_file", refuse)
+    with pytest.raises(OSError, match="no answer"), storage.local_folder(url, fetch=True):
+        pytest.fail("begins without its files")
+    assert list(tmp_path.iterdir()) == []
