@@ -129,7 +129,7 @@ def with_local_run(main: Callable[[Given], None]) -> Callable[[Given], None]:
     def wrapped(given: Given) -> None:
         with storage.local_folder(given.run_dir or "", fetch=True, skip=runs.CHECKPOINTS) as folder:
             if storage.is_remote(given.run_dir or ""):
-                given.run_dir = str(folder)
+                given["run_dir"].value = str(folder)
             main(given)
 
     return wrapped

@@ -131,7 +131,7 @@ def float32_copy(network: keras.Model) -> keras.Model:
         config = {**layer.get_config(), "dtype": "float32"}
         if "synchronized" in config:
             config["synchronized"] = False  # the copy runs on one device, whatever it was trained on
-        of_keras = next(base for base in type(layer).__mro__ if not base.__module__.startswith("keras_dcgan"))
+        of_keras: Any = next(base for base in type(layer).__mro__ if not base.__module__.startswith("keras_dcgan"))
         return of_keras.from_config(config)
 
     copy = keras.models.clone_model(network, clone_function=clone)
@@ -144,7 +144,7 @@ def float32_copy(network: keras.Model) -> keras.Model:
 
 def copied_variables(network: keras.Model) -> list:
     """What the trainable variables of a network's `float32_copy` are, in their order."""
-    found = []
+    found: list[Any] = []
     for layer in network.layers:
         found += [layer.widened()] if isinstance(layer, NearestConv2DTranspose) else layer.trainable_variables
     return found

@@ -93,7 +93,8 @@ def prepare(config: TrainConfig, out: Path, part: tuple[int, int] = (0, 1)) -> t
     if line := source.describe_classes(data):
         logging.info("%s", line)
     labels = data.found if data.found and data.found.names else None
-    about, flags_of_fit = source.identify(data, config), {"image_size": size}
+    about = source.identify(data, config)
+    flags_of_fit: dict[str, Any] = {"image_size": size}
     if config.resize_mode == "stretch":  # square by now, but people are shown the shape that the pictures had
         about["aspect"], flags_of_fit["resize_mode"] = data.report.get("aspect", 1.0), "stretch"
     complete = prepared.write_prepared(data.images, out, about, f"Writing {out}", labels, part)
