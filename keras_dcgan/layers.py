@@ -18,9 +18,11 @@ import contextvars
 from collections.abc import Iterator
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 STRIDE = 2
+SHIFTED = [[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]]  # adds three numbers to the same, shifted by one
 # Each replica is traced by a thread of its own, and they take turns: a plain variable would be seen by all of them.
 _batches = contextvars.ContextVar("batches", default=1)
 
@@ -68,8 +70,9 @@ def widen(kernel: tf.Tensor) -> tf.Tensor:
       >>> widen(tf.ones((3, 3, 1, 1)))[..., 0, 0].numpy().astype(int).tolist()
       [[1, 2, 2, 1], [2, 4, 4, 2], [2, 4, 4, 2], [1, 2, 2, 1]]
     """
-    padded = tf.pad(kernel, [[1, 1], [1, 1], [0, 0], [0, 0]])
-    return padded[:-1, :-1] + padded[:-1, 1:] + padded[1:, :-1] + padded[1:, 1:]
+    shifted = np.kron(SHIFTED, SHIFTED)  # (16, 9): by rows and by columns
+    rows = tf.matmul(tf.constant(shifted, kernel.dtype), tf.reshape(kernel, [9, -1]))  # much faster than four additions
+    return tf.reshape(rows, [4, 4, *kernel.shape[2:]])
 
 
 def kernel_gradient(images: tf.Tensor, d_outputs: tf.Tensor) -> tf.Tensor:
