@@ -203,8 +203,10 @@ def limited(process: int, share: float) -> Iterator[None]:
     (group / "cpu.cfs_period_us").write_text("10000")  # short, or who has used up its share is late for the others
     (group / "cpu.cfs_quota_us").write_text(f"{10000 * share:.0f}")
     (group / "cgroup.procs").write_text(f"{process}")
-    yield
-    group.rmdir()
+    try:
+        yield
+    finally:
+        group.rmdir()
 
 
 def need_root() -> None:

@@ -55,7 +55,9 @@ def main(given: cli.Given) -> None:
     if not given.dataset or not given.out:
         raise cli.UserError("give --dataset, what to prepare, and --out, a folder for the result")
     if given.part and storage.is_remote(given.out):
-        raise cli.UserError(f"--out={given.out}: parts need a folder that all machines see; send it afterwards")
+        raise cli.UserError(
+            f"--out={given.out}: parts need a folder that all machines see; copy that to the store afterwards"
+        )
     config = TrainConfig(**cli.given_settings(given) | {"dataset": source.locate(given.dataset)})
     with storage.local_folder(given.out, fetch=True) as out:
         complete, flags_of_fit = prepare(config, out, given.part or (0, 1))

@@ -43,7 +43,7 @@ def refused(done):
     return done.returncode, done.stderr.splitlines()[-1]
 
 
-def test_a_run_that_lives_in_object_storage_is_killed_resumed_and_drawn_from(bucket, command, digits, tmp_path):
+def test_a_run_that_lives_in_object_storage_is_killed_resumed_drawn_from_and_measured(bucket, command, digits, tmp_path):
     np.savez(tmp_path / "digits.npz", images=digits)
     place, data = f"{bucket}/runs/digits", f"{bucket}/digits-16/"
     done = command("keras_dcgan.prepare", f"--dataset={tmp_path}/digits.npz", f"--out={data}", "--image_size=16")
@@ -74,6 +74,9 @@ def test_a_run_that_lives_in_object_storage_is_killed_resumed_and_drawn_from(buc
         done = command("keras_dcgan.sample", f"--run_dir={run_dir}", f"--out={tmp_path / out}", "--count=4")
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "there.png").read_bytes() == (tmp_path / "here.png").read_bytes()
+    done = command("keras_dcgan.evaluate", f"--run_dir={place}", "--samples=16")
+    assert done.returncode == 0, done.stderr
+    assert {"metrics.json", "nearest.png"} < set(remote.names())
 
 
 def test_a_bucket_that_is_not_there_or_holds_something_else_ends_in_one_line(bucket, command, tmp_path):

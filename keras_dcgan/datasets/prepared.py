@@ -129,7 +129,7 @@ def fetch_prepared(url: str, folder: Path) -> Path:
         for path in folder.iterdir():  # of other images, or of a fetch that was interrupted
             if path.name != LOCK:
                 path.unlink()
-        remote.fetch(folder, [name for name in names if name not in (INDEX, LOCK)])
+        remote.fetch(folder, [name for name in names if name != INDEX and "/" not in name])
         (folder / INDEX).write_bytes(index)
         try:
             open_prepared(folder, verify=True)

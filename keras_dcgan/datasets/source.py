@@ -5,7 +5,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import re
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -255,7 +255,7 @@ def _cached(data: Data, config: TrainConfig) -> Data:
 def _copy_of(config: TrainConfig) -> Path:
     """The local folder for prepared images that a configuration gives by URL."""
     root = Path(config.cache_dir) if config.cache_dir else named.cache_folder("remote")
-    return root / re.sub(r"[^\w.-]+", "-", config.dataset)
+    return root / urllib.parse.quote(config.dataset.rstrip("/"), safe="")
 
 
 def _write_report(report: dict[str, Any], config: TrainConfig, folder: Path) -> None:
