@@ -8,6 +8,7 @@ IMAGE_SIZES = (16, 32, 64, 128, 256)
 RESIZE_MODES = ("crop", "pad", "stretch")
 AUTO = {int: 0, float: -1.0}  # values of settings that are numbers and that the program chooses
 BACKGROUNDS = ("white", "black", "grey")
+UPSAMPLINGS = ("transposed", "nearest")
 AUGMENTATIONS = ("translation", "color,translation", "color,translation,cutout")
 
 
@@ -124,8 +125,8 @@ class TrainConfig:
     latent_dim: int = _setting(100, "Networks", "length of a latent vector", low=1, high=4096, recipe=True)
     upsampling: str = _setting(
         "transposed", "Networks", "how the generator doubles the image: 'transposed' convolutions, or enlargement to "
-        "'nearest' neighbours and 3x3 convolutions, which makes no grid of dots", choices=("transposed", "nearest"),
-        recipe=True,
+        "'nearest' neighbours and 3x3 convolutions, which makes no grid of dots; 'auto': nearest from 64 pixels on",
+        choices=("auto", *UPSAMPLINGS), recipe=True,
     )  # fmt: skip
     # Recipe
     batch_size: int = _setting(64, "Recipe", "images per step", low=2, high=65536, recipe=True)
@@ -301,7 +302,7 @@ def _check(field: dataclasses.Field, value: Any) -> None:
 STABLE = {
     "generator_learning_rate": 8e-4, "discriminator_learning_rate": 8e-4, "beta_2": 0.99,
     "r1_weight": AUTO[float], "r1_every": 4, "ema_half_life": 10_000.0, "shuffle": "epoch", "labels": "auto",
-    "augment": "auto", "precision": "auto", "upsampling": "nearest",
+    "augment": "auto", "precision": "auto", "upsampling": "auto",
 }  # fmt: skip
 
 # What each preset changes in the defaults, and what it promises.

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_dcgan.config import IMAGE_SIZES
+from keras_dcgan.config import IMAGE_SIZES, UPSAMPLINGS
 from keras_dcgan.layers import BatchNormalization, Conv2D, Conv2DTranspose, NearestConv2DTranspose
 
 Inputs = Any  # of a generator: latents [N, Z], or {"latents": latents, "labels": int [N]}
@@ -39,6 +39,8 @@ def build_generator(
     halvings = _halvings(width, image_size, channels)
     if latent_dim < 1:
         raise ValueError(f"latent_dim={latent_dim}: must be at least 1")
+    if upsampling not in UPSAMPLINGS:
+        raise ValueError(f"upsampling={upsampling}: must be one of {', '.join(UPSAMPLINGS)}")
     doubling = NearestConv2DTranspose if upsampling == "nearest" else Conv2DTranspose
     inputs = x = latents = layers.Input((latent_dim,), name="latents")
     if classes:

@@ -43,7 +43,9 @@ def refused(done):
     return done.returncode, done.stderr.splitlines()[-1]
 
 
-def test_a_run_that_lives_in_object_storage_is_killed_resumed_drawn_from_and_measured(bucket, command, digits, tmp_path):
+def test_a_run_that_lives_in_object_storage_is_killed_resumed_drawn_from_and_measured(
+    bucket, command, digits, tmp_path
+):
     np.savez(tmp_path / "digits.npz", images=digits)
     place, data = f"{bucket}/runs/digits", f"{bucket}/digits-16/"
     done = command("keras_dcgan.prepare", f"--dataset={tmp_path}/digits.npz", f"--out={data}", "--image_size=16")

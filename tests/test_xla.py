@@ -16,6 +16,7 @@ BATCH = 4
 RECIPE = {
     "width": 2, "image_size": 32, "batch_size": BATCH, "channels": 1, "labels": "on", "r1_weight": 1.0,
     "augment": "color,translation,cutout", "jit_compile": "on", "precision": "mixed_bfloat16",
+    "upsampling": "nearest",
 }  # fmt: skip
 FORBIDDEN = {
     "a dynamic shape": r"\[[^]]*<=",

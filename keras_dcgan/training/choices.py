@@ -12,6 +12,7 @@ WIDTHS = {16: 64, 32: 64, 64: 32, 128: 16, 256: 16}  # by size: fewer filters be
 # A discriminator that sees fewer pictures than this, and each so often, learns them by heart, sooner if it knows their
 # classes. What that calls for was measured: docs/recipe.md.
 FEW, SHOWN_OFTEN, SHOWN_OFTEN_WITHOUT_CLASSES = 10_000, 30, 300
+SMOOTH_FROM = 64  # pixels: smaller images need all the detail that they can have
 R1_WEIGHT, R1_WEIGHT_OF_MANY_WITH_CLASSES = 1.0, 0.1
 
 
@@ -23,7 +24,8 @@ def settle(config: TrainConfig, data: Data) -> TrainConfig:
     labels, labels_reason = _choose_labels(config, data)
     size, size_reason = choose_size(config, data.report)
     width, width_reason = _choose_width(config, size)
-    config = dataclasses.replace(config, labels=labels, image_size=size, width=width)
+    upsampling, upsampling_reason = _choose_upsampling(config, size)
+    config = dataclasses.replace(config, labels=labels, image_size=size, width=width, upsampling=upsampling)
     shown = config.total_steps(len(data)) * config.batch_size / len(data)
     seen = f"the run shows each of {len(data):,} images {shown:.0f} times"
     seen += "" if labels == "on" else " without classes"
@@ -31,9 +33,9 @@ def settle(config: TrainConfig, data: Data) -> TrainConfig:
     augment, augment_reason = _choose_augmentation(config, few, seen)
     r1_weight, r1_reason = _choose_r1_weight(config, few, seen)
     logging.info(
-        "Labels: %s, because %s. Image size: %d, because %s. Width: %d, because %s. Augmentation: %s, because %s. "
-        "R1 weight: %g, because %s.", labels, labels_reason, size, size_reason, width, width_reason, augment,
-        augment_reason, r1_weight, r1_reason,
+        "Labels: %s, because %s. Image size: %d, because %s. Width: %d, because %s. Upsampling: %s, because %s. "
+        "Augmentation: %s, because %s. R1 weight: %g, because %s.", labels, labels_reason, size, size_reason, width,
+        width_reason, upsampling, upsampling_reason, augment, augment_reason, r1_weight, r1_reason,
     )  # fmt: skip
     return dataclasses.replace(config, augment=augment, r1_weight=r1_weight)
 
@@ -54,6 +56,13 @@ def _choose_width(config: TrainConfig, size: int) -> tuple[int, str]:
     if config.width:
         return config.width, f"width={config.width}"
     return WIDTHS[size], f"that suits {size} pixels"
+
+
+def _choose_upsampling(config: TrainConfig, size: int) -> tuple[str, str]:
+    """How the generator doubles an image on the way to this size, and the reason."""
+    if config.upsampling != "auto":
+        return config.upsampling, f"upsampling={config.upsampling}"
+    return ("nearest" if size >= SMOOTH_FROM else "transposed"), f"that suits {size} pixels"
 
 
 def _choose_augmentation(config: TrainConfig, few: bool, seen: str) -> tuple[str, str]:

@@ -37,6 +37,16 @@ def test_larger_images_have_narrower_networks(size, width, caplog):
     assert choices.settle(chosen, opened()) == chosen
 
 
+@pytest.mark.parametrize("size, upsampling", [(32, "transposed"), (64, "nearest")])
+def test_small_images_keep_their_detail_and_larger_ones_have_no_dots(size, upsampling, caplog):
+    caplog.set_level("INFO", logger="absl")
+    config = from_preset("quick", {"dataset": "/some/folder", "image_size": size})
+    assert choices.settle(config, opened()).upsampling == upsampling
+    assert f"Upsampling: {upsampling}, because that suits {size} pixels." in caplog.text
+    chosen = dataclasses.replace(config, upsampling="transposed")
+    assert choices.settle(chosen, opened()).upsampling == "transposed"
+
+
 @pytest.mark.parametrize(
     "report, size, width",
     [({"side": 40}, 32, 64), ({"side": 41}, 64, 32), ({"side": 16, "prepared_from": None}, 16, 64)],
