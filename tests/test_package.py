@@ -90,6 +90,7 @@ def test_the_tested_releases_are_within_the_packages_ranges():
         "requirements-dev.txt",
         "requirements-export.txt",
         "requirements-onnx.txt",
+        "requirements-cloud.txt",
     ):
         for line in (ROOT / file).read_text().splitlines():
             if line and not line.startswith(("#", "-r")):
