@@ -255,8 +255,8 @@ class NearestConv2DTranspose(Conv2DTranspose):
 
     Examples:
       >>> layer = NearestConv2DTranspose(2, 4, 2, "same", use_bias=False)
-      >>> layer(tf.ones((1, 8, 8, 3))).shape, layer.kernel.shape
-      (TensorShape([1, 16, 16, 2]), (3, 3, 2, 3))
+      >>> layer(tf.ones((1, 8, 8, 3))).shape, layer.kernel.shape, layer.widened().shape
+      (TensorShape([1, 16, 16, 2]), TensorShape([3, 3, 2, 3]), TensorShape([4, 4, 2, 3]))
     """
 
     def build(self, input_shape):

@@ -112,8 +112,9 @@ def test_sizes_that_the_program_chooses_are_recorded_and_stay(command, tmp_path)
     assert first.returncode == 0, first.stderr
     assert (
         "Labels: off, because the data has no labels. Image size: 32, because the pictures' median shorter side is 20 "
-        "pixels. Width: 64, because that suits 32 pixels. Augmentation: off, because the run shows each of 40 images 0 "
-        "times without classes. R1 weight: 1, because the run learns no classes." in first.stderr.splitlines()
+        "pixels. Width: 64, because that suits 32 pixels. Upsampling: transposed, because that suits 32 pixels. "
+        "Augmentation: off, because the run shows each of 40 images 0 times without classes. R1 weight: 1, because the "
+        "run learns no classes." in first.stderr.splitlines()
     )
     config = json.loads((folder / "config.json").read_text())["config"]
     assert (config["image_size"], config["width"], config["preset"]) == (32, 64, "quick")

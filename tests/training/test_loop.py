@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from keras_dcgan import config, generators, runs
 from keras_dcgan.datasets import named
+from keras_dcgan.layers import NearestConv2DTranspose
 from keras_dcgan.tools import draw
 from keras_dcgan.tools.files import BadFile
 from keras_dcgan.training import callbacks, guards, loop, machine, quality, watchers
@@ -259,7 +260,7 @@ def test_executions_that_do_not_fill_the_run_are_refused(tmp_path):
 def test_the_settings_reach_the_model(precision):
     keras.config.set_dtype_policy(precision)
     try:
-        settings = dataclasses.replace(CONFIG, precision=precision, beta_1=0.25, r1_weight=3.0)
+        settings = dataclasses.replace(CONFIG, precision=precision, beta_1=0.25, r1_weight=3.0, upsampling="nearest")
         gan = loop.build(settings)
     finally:
         keras.config.set_dtype_policy("float32")
@@ -267,6 +268,7 @@ def test_the_settings_reach_the_model(precision):
     if precision == "mixed_float16":
         optimizer = optimizer.inner_optimizer
     assert gan.r1_weight == 3.0 and gan.jit_compile is False
+    assert isinstance(gan.generator.get_layer("g2"), NearestConv2DTranspose)
     assert optimizer.beta_1 == 0.25 and optimizer.epsilon == 1e-8
     assert float(optimizer.learning_rate) == pytest.approx(8e-4)
 
