@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
+from logging import getLogger
 from pathlib import Path
 
 from absl import logging
@@ -59,6 +60,8 @@ class Remote:
         with self._naming():
             import fsspec
 
+            for name in ("aiobotocore", "botocore"):  # which say where they found credentials
+                getLogger(name).setLevel("WARNING")
             self.store, root = fsspec.core.url_to_fs(self.url)
             self.root = root.rstrip("/")
 
