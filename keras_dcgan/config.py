@@ -125,8 +125,8 @@ class TrainConfig:
     latent_dim: int = _setting(100, "Networks", "length of a latent vector", low=1, high=4096, recipe=True)
     upsampling: str = _setting(
         "transposed", "Networks", "how the generator doubles the image: 'transposed' convolutions, or enlargement to "
-        "'nearest' neighbours and 3x3 convolutions, which makes no grid of dots; 'auto': nearest from 64 pixels on",
-        choices=("auto", *UPSAMPLINGS), recipe=True,
+        "'nearest' neighbours and 3x3 convolutions, which makes no grid of dots; 'auto': nearest for fewer than "
+        "10,000 images", choices=("auto", *UPSAMPLINGS), recipe=True,
     )  # fmt: skip
     # Recipe
     batch_size: int = _setting(64, "Recipe", "images per step", low=2, high=65536, recipe=True)

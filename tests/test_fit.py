@@ -112,7 +112,7 @@ def test_sizes_that_the_program_chooses_are_recorded_and_stay(command, tmp_path)
     assert first.returncode == 0, first.stderr
     assert (
         "Labels: off, because the data has no labels. Image size: 32, because the pictures' median shorter side is 20 "
-        "pixels. Width: 64, because that suits 32 pixels. Upsampling: transposed, because that suits 32 pixels. "
+        "pixels. Width: 64, because that suits 32 pixels. Upsampling: nearest, because 40 images are few. "
         "Augmentation: off, because the run shows each of 40 images 0 times without classes. R1 weight: 1, because the "
         "run learns no classes." in first.stderr.splitlines()
     )

@@ -12,7 +12,6 @@ WIDTHS = {16: 64, 32: 64, 64: 32, 128: 16, 256: 16}  # by size: fewer filters be
 # A discriminator that sees fewer pictures than this, and each so often, learns them by heart, sooner if it knows their
 # classes. What that calls for was measured: docs/recipe.md.
 FEW, SHOWN_OFTEN, SHOWN_OFTEN_WITHOUT_CLASSES = 10_000, 30, 300
-SMOOTH_FROM = 64  # pixels: smaller images need all the detail that they can have
 R1_WEIGHT, R1_WEIGHT_OF_MANY_WITH_CLASSES = 1.0, 0.1
 
 
@@ -24,7 +23,7 @@ def settle(config: TrainConfig, data: Data) -> TrainConfig:
     labels, labels_reason = _choose_labels(config, data)
     size, size_reason = choose_size(config, data.report)
     width, width_reason = _choose_width(config, size)
-    upsampling, upsampling_reason = _choose_upsampling(config, size)
+    upsampling, upsampling_reason = _choose_upsampling(config, len(data))
     config = dataclasses.replace(config, labels=labels, image_size=size, width=width, upsampling=upsampling)
     shown = config.total_steps(len(data)) * config.batch_size / len(data)
     seen = f"the run shows each of {len(data):,} images {shown:.0f} times"
@@ -58,11 +57,12 @@ def _choose_width(config: TrainConfig, size: int) -> tuple[int, str]:
     return WIDTHS[size], f"that suits {size} pixels"
 
 
-def _choose_upsampling(config: TrainConfig, size: int) -> tuple[str, str]:
-    """How the generator doubles an image on the way to this size, and the reason."""
+def _choose_upsampling(config: TrainConfig, images: int) -> tuple[str, str]:
+    """How the generator doubles an image, for data of so many, and the reason."""
     if config.upsampling != "auto":
         return config.upsampling, f"upsampling={config.upsampling}"
-    return ("nearest" if size >= SMOOTH_FROM else "transposed"), f"that suits {size} pixels"
+    few = images < FEW
+    return ("nearest" if few else "transposed"), f"{images:,} images are {'few' if few else 'many'}"
 
 
 def _choose_augmentation(config: TrainConfig, few: bool, seen: str) -> tuple[str, str]:

@@ -37,14 +37,14 @@ def test_larger_images_have_narrower_networks(size, width, caplog):
     assert choices.settle(chosen, opened()) == chosen
 
 
-@pytest.mark.parametrize("size, upsampling", [(32, "transposed"), (64, "nearest")])
-def test_small_images_keep_their_detail_and_larger_ones_have_no_dots(size, upsampling, caplog):
+@pytest.mark.parametrize("images, upsampling", [(9_999, "nearest"), (10_000, "transposed")])
+def test_few_images_are_enlarged_to_nearest_neighbours(images, upsampling, caplog):
     caplog.set_level("INFO", logger="absl")
-    config = from_preset("quick", {"dataset": "/some/folder", "image_size": size})
-    assert choices.settle(config, opened()).upsampling == upsampling
-    assert f"Upsampling: {upsampling}, because that suits {size} pixels." in caplog.text
+    config = from_preset("quick", {"dataset": "/some/folder"})
+    assert choices.settle(config, opened(images)).upsampling == upsampling
+    assert f"Upsampling: {upsampling}, because {images:,} images are " in caplog.text
     chosen = dataclasses.replace(config, upsampling="transposed")
-    assert choices.settle(chosen, opened()).upsampling == "transposed"
+    assert choices.settle(chosen, opened(images)).upsampling == "transposed"
 
 
 @pytest.mark.parametrize(
