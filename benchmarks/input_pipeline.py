@@ -82,7 +82,7 @@ def configuration(folder: str, cache: str) -> TrainConfig:
     return from_preset("quick", {
         "dataset": str(Path(folder).absolute()) if folder else "mnist", "cache_dir": cache, "width": FLAGS.width,
         "image_size": FLAGS.image_size, "channels": FLAGS.channels, "batch_size": FLAGS.batch_size,
-        "augment": "off", "r1_weight": 1.0, "upsampling": "nearest",
+        "augment": "off", "r1_weight": 1.0, "upsampling": "transposed",
     })  # fmt: skip
 
 

@@ -57,8 +57,8 @@ def compile_step() -> dict[str, int]:
 
     layers.has_cudnn = lambda: True
     settings = {name: FLAGS[name].value for name in ("width", "batch_size", "image_size", "channels", "precision")}
-    settings |= {"labels": "off", "augment": "off", "jit_compile": "on", "r1_weight": float(FLAGS.preset == "full")}
-    settings["upsampling"] = "nearest" if FLAGS.preset == "full" else "transposed"
+    settings |= {"labels": "off", "augment": "off", "jit_compile": "on", "r1_weight": float(FLAGS.preset == "full"),
+                 "upsampling": "transposed"}  # fmt: skip
     config = from_preset(FLAGS.preset, settings)
     keras.config.set_dtype_policy(config.precision)
     gan = loop.build(config)

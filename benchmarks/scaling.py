@@ -58,7 +58,7 @@ def built(mode: str, workers, **settings):
     from keras_dcgan.training import loop, machine
 
     given = {"width": FLAGS.width, "batch_size": FLAGS.batch_size, "precision": "float32", "distribute": mode,
-             "image_size": 64, "augment": "off", "r1_weight": 1.0, "upsampling": "nearest", **settings}  # fmt: skip
+             "image_size": 64, "augment": "off", "r1_weight": 1.0, "upsampling": "transposed", **settings}  # fmt: skip
     return loop.build(machine.choose(from_preset("quick", given)), workers)
 
 

@@ -127,9 +127,10 @@ def with_local_run(main: Callable[[Given], None]) -> Callable[[Given], None]:
 
     @functools.wraps(main)
     def wrapped(given: Given) -> None:
-        with storage.local_folder(given.run_dir or "", fetch=True, skip=runs.CHECKPOINTS) as folder:
-            if storage.is_remote(given.run_dir or ""):
-                given["run_dir"].value = str(folder)
+        if not storage.is_remote(given.run_dir or ""):
+            return main(given)
+        with storage.local_folder(given.run_dir, fetch=True, skip=runs.CHECKPOINTS) as folder:
+            given["run_dir"].value = str(folder)
             main(given)
 
     return wrapped

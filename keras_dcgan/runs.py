@@ -24,7 +24,6 @@ BEST_GENERATOR = "generator-best.keras"  # the smallest Fréchet distance measur
 DISCRIMINATOR = "discriminator.keras"
 GENERATORS = {"last": GENERATOR, "best": BEST_GENERATOR, "raw": RAW_GENERATOR}
 CONFIG = "config.json"
-LOCK = ".lock"
 DATASET_REPORT = "dataset.json"  # what was found in the data set; written before the run begins
 DATASET_PICTURE = "dataset.png"
 CHECKPOINTS = "checkpoints"
@@ -45,7 +44,7 @@ def check_new(folder: str | Path) -> Path:
             "this folder already holds a run; add --resume to continue it (make fit FLAGS=--resume), or give another "
             "folder",
         )
-    left = (LOCK, DATASET_REPORT, DATASET_PICTURE)  # by a start that refused its data, or was killed
+    left = (files.LOCK, DATASET_REPORT, DATASET_PICTURE)  # by a start that refused its data, or was killed
     if folder.exists() and (
         not folder.is_dir() or any(path.name not in left and not files.is_temporary(path) for path in folder.iterdir())
     ):
@@ -93,7 +92,7 @@ def lock(folder: str | Path) -> Iterator[None]:
     Path(folder).mkdir(parents=True, exist_ok=True)
     try:
         held = contextlib.ExitStack()
-        held.enter_context(files.lock(Path(folder) / LOCK))
+        held.enter_context(files.lock(Path(folder) / files.LOCK))
     except BlockingIOError:
         raise SettingError(f"run_dir={folder}", "another process is training in this folder") from None
     with held:

@@ -19,13 +19,12 @@ from keras_dcgan.datasets.labels import Labels, missing
 from keras_dcgan.datasets.stored import ArrayFiles, Images
 from keras_dcgan.runs import DATASET_REPORT
 from keras_dcgan.tools import storage
-from keras_dcgan.tools.files import BadFile, atomic_path, is_temporary, lock, write_text
+from keras_dcgan.tools.files import LOCK, BadFile, atomic_path, is_temporary, lock, write_text
 from keras_dcgan.tools.terminal import progress
 
 INDEX = "index.json"
 LABELS = "labels.npy"  # int32 [N], -1: in no class; the index has the names
 PLAN = "plan.json"  # what is being written; it is there until the index is
-LOCK = ".lock"
 FORMAT = "keras_dcgan prepared 1"
 FILE_BYTES = 2**28
 BATCH = 256  # images decoded at once; fewer of large ones

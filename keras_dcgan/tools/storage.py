@@ -16,12 +16,11 @@ from pathlib import Path
 
 from absl import logging
 
-from keras_dcgan.tools.files import is_temporary
+from keras_dcgan.tools.files import LOCK, is_temporary
 from keras_dcgan.tools.terminal import progress
 
 SECONDS = 30.0  # between two looks for files to send
 VOUCHING = ("*/step-*.json", "index.json", "config.json")
-LOCK = ".lock"  # of a local folder; it says nothing about another machine
 
 
 def is_remote(place: str | Path) -> bool:
@@ -66,7 +65,7 @@ class Remote:
             self.root = root.rstrip("/")
 
     def names(self) -> list[str]:
-        """The files in it, by their paths from it; none if there is no such folder."""
+        """The paths of its files, relative to the folder; an empty list if the folder does not exist."""
         with self._naming():
             self.store.invalidate_cache()
             found = [path.removeprefix(self.root + "/") for path in self.store.find(self.root)]
@@ -174,6 +173,7 @@ def _look(folder: Path) -> dict[str, tuple[int, int]]:
     found = {}
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            # A lock says nothing about another machine.
             if path.is_file() and path.name != LOCK and not is_temporary(path):
                 state = path.stat()
                 found[path.relative_to(folder).as_posix()] = state.st_size, state.st_mtime_ns
