@@ -296,7 +296,7 @@ class DCGAN(keras.Model):
             value.assign(total / batches)
 
 
-@tf.function
+@tf.function(autograph=False)
 def _set_statistics(network: keras.Model, inputs) -> None:
     """Makes a network's batch-normalisation statistics those of this batch alone."""
     normalisations = [layer for layer in network.layers if hasattr(layer, "moving_mean")]

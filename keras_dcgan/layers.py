@@ -61,6 +61,17 @@ def convolve_transposed(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     return tf.nn.conv2d_transpose(inputs, kernel, shape, STRIDE, "SAME"), gradient
 
 
+def contract(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """A convolution whose kernel is as large as the image: [N, H, W, A], [H, W, A, B] -> [N, 1, 1, B]."""
+    rows = tf.reshape(images, [-1, np.prod(kernel.shape[:3])])
+    return tf.matmul(rows, _rows(kernel))[:, tf.newaxis, tf.newaxis]
+
+
+def expand(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """The transpose of `contract`: [N, 1, 1, B], [H, W, A, B] -> [N, H, W, A]."""
+    return tf.reshape(tf.matmul(_rows(inputs), _rows(kernel), transpose_b=True), [-1, *kernel.shape[:3]])
+
+
 def widen(kernel: tf.Tensor) -> tf.Tensor:
     """The 4x4 kernel of stride 2 that enlarges to nearest neighbours, then does what a 3x3 kernel does.
 
@@ -78,7 +89,8 @@ def widen(kernel: tf.Tensor) -> tf.Tensor:
 def kernel_gradient(images: tf.Tensor, d_outputs: tf.Tensor) -> tf.Tensor:
     """The gradient of `convolve` by its kernel: [N, H, W, A], [N, H/2, W/2, B] -> [4, 4, A, B]."""
     depth, filters = images.shape[-1], d_outputs.shape[-1]
-    if depth < 64:  # few channels make thin matrices; oneDNN's own is faster
+    # Few channels make thin matrices, and oneDNN's float32 is fast up to the deepest layer.
+    if depth < (512 if images.dtype == tf.float32 else 64):
         return tf.raw_ops.Conv2DBackpropFilter(
             input=images, filter_sizes=[4, 4, depth, filters], out_backprop=d_outputs,
             strides=[1, STRIDE, STRIDE, 1], padding="SAME",
@@ -221,6 +233,11 @@ def _is_ours(layer: keras.layers.Layer) -> bool:
     return fits and not has_cudnn()
 
 
+def _is_product(layer: keras.layers.Layer) -> bool:
+    """Whether the layer is one matrix product if its input or output has a single pixel."""
+    return layer.strides == (1, 1) and layer.padding == "valid" and not layer.use_bias
+
+
 def has_cudnn() -> bool:
     """Whether convolutions run on a GPU."""
     return bool(tf.config.list_logical_devices("GPU"))
@@ -233,6 +250,8 @@ class Conv2D(keras.layers.Conv2D):
     def call(self, inputs):
         if _is_ours(self):
             return convolve(inputs, tf.convert_to_tensor(self.kernel))
+        if _is_product(self) and inputs.shape[1:3] == self.kernel_size:
+            return contract(inputs, tf.convert_to_tensor(self.kernel))
         return super().call(inputs)
 
 
@@ -243,6 +262,8 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
     def call(self, inputs):
         if _is_ours(self):
             return convolve_transposed(inputs, tf.convert_to_tensor(self.kernel))
+        if _is_product(self) and inputs.shape[1:3] == (1, 1):
+            return expand(inputs, tf.convert_to_tensor(self.kernel))
         return super().call(inputs)
 
 

@@ -79,6 +79,7 @@ def choose_batches(
     with tf.device("CPU"):
         stored_labels = None if labels is None else tf.constant(labels, tf.int32)
 
+    @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and looking for it takes time at the start
     def choose(step):
         epoch, batch = step // batches, step % batches
         indices = (batch * batch_size + tf.range(batch_size, dtype=tf.int64)) % count  # (B,)
@@ -107,6 +108,7 @@ def make_loader(images: "np.ndarray | Images", image_size: int, channels: int, d
         )
     read, shape = _reader(images, device), images.shape[1:]
 
+    @tf.autograph.experimental.do_not_convert
     def load(chosen):
         indices = chosen["indices"]
         x = transform(tf.ensure_shape(read(indices), (*indices.shape, *shape)), image_size, channels)

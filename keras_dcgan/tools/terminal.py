@@ -1,6 +1,7 @@
 """The terminal: progress bars, and silence for libraries that write notes to stderr from C++."""
 
 import contextlib
+import gc
 import io
 import os
 import shlex
@@ -73,7 +74,16 @@ def import_tensorflow() -> None:
     """Imports TensorFlow without its notes on oneDNN; the only setting that silences them also turns oneDNN off.
 
     With TF_CPP_MIN_LOG_LEVEL=0 everything is shown, such as why TensorFlow cannot run on this processor.
+
+    The import makes a million objects that stay. Looking for garbage among them would take half a second here, and as
+    much again until a run's first step; so the collector is off for the import, and leaves them alone after it.
     """
-    if "tensorflow" not in sys.modules:
+    if "tensorflow" in sys.modules:
+        return
+    gc.disable()
+    try:
         with contextlib.nullcontext() if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0" else quiet():
             import tensorflow  # noqa: F401
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -56,3 +56,13 @@ def test_quiet_hides_notes_and_shows_them_with_an_error():
     program = "import os\nfrom keras_dcgan.tools.terminal import quiet\nwith quiet():\n    os.write(2, b'note')\n    {}"
     assert run_python("-c", program.format("pass")).stderr == ""
     assert "note" in run_python("-c", program.format("raise RuntimeError")).stderr
+
+
+def test_what_importing_tensorflow_makes_is_not_searched_for_garbage():
+    program = """
+import gc
+from keras_dcgan.tools.terminal import import_tensorflow
+import_tensorflow()
+print(gc.isenabled(), gc.get_freeze_count() > 100_000)
+"""
+    assert run_python("-c", program).stdout.split() == ["True", "True"]
