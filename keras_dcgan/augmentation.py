@@ -61,11 +61,13 @@ def change_color(images: tf.Tensor, brightness: tf.Tensor, saturation: tf.Tensor
       >>> change_color(images, tf.constant([0.5]), tf.constant([1.0]), tf.constant([0.5])).numpy().ravel()
       array([0.75, 1.25], dtype=float32)
     """
-    brightness, saturation, contrast = (value[:, None, None, None] for value in (brightness, saturation, contrast))
-    grey = tf.reduce_mean(images, axis=3, keepdims=True)  # (N, S, S, 1)
-    mean = tf.reduce_mean(grey, axis=[1, 2], keepdims=True)
-    rest = contrast * (1 - saturation) * grey + (1 - contrast) * mean + brightness
-    return contrast * saturation * images + rest
+    _, height, width, channels = images.shape
+    pixels = tf.reshape(images, [-1, height * width, channels])
+    # Scaling and mixing the channels is linear: one small matrix for each image.
+    own, grey = contrast * saturation, contrast * (1 - saturation)
+    mixing = own[:, None, None] * tf.eye(channels) + grey[:, None, None] / channels  # (N, C, C)
+    added = (1 - contrast) * tf.reduce_mean(pixels, axis=[1, 2]) + brightness  # the last one does not move the mean
+    return tf.reshape(tf.matmul(pixels, mixing) + added[:, None, None], tf.shape(images))
 
 
 def translate(images: tf.Tensor, down: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
@@ -76,12 +78,17 @@ def translate(images: tf.Tensor, down: tf.Tensor, right: tf.Tensor) -> tf.Tensor
       >>> translate(images, down=tf.constant([1]), right=tf.constant([0])).numpy()[0, :, :, 0].tolist()
       [[0, 1, 2], [0, 1, 2], [3, 4, 5]]
     """
-    _, height, width, channels = images.shape
-    rows = tf.clip_by_value(tf.range(height) - down[:, None], 0, height - 1)  # (N, H)
-    columns = tf.clip_by_value(tf.range(width) - right[:, None], 0, width - 1)  # (N, W)
-    of_image = height * tf.range(tf.shape(images)[0])[:, None, None]
-    pixels = width * (of_image + rows[:, :, None]) + columns[:, None, :]  # (N, H, W), among all pixels of the batch
-    return tf.gather(tf.reshape(images, [-1, channels]), pixels)
+    across = [0, 2, 1, 3]  # (N, H, W, C) <-> (N, W, H, C)
+    columns = tf.transpose(_shift_rows(images, down), across)
+    return tf.transpose(_shift_rows(columns, right), across)
+
+
+def _shift_rows(images: tf.Tensor, by: tf.Tensor) -> tf.Tensor:
+    height, width, channels = images.shape[1:]
+    sources = tf.clip_by_value(tf.range(height) - by[:, None], 0, height - 1)  # (N, H)
+    of_batch = height * tf.range(tf.shape(images)[0])[:, None] + sources  # among the rows of all images
+    rows = tf.gather(tf.reshape(images, [-1, width * channels]), of_batch)  # whole rows: fast, and so is the gradient
+    return tf.reshape(rows, tf.shape(images))
 
 
 def cut_out(images: tf.Tensor, down: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
