@@ -111,7 +111,7 @@ def main() -> None:
 
     def draw(count: int) -> np.ndarray:
         if settings["kind"] == "ours":
-            gan.refresh_averaged()  # which a run does once, at its end
+            gan.refresh_averaged()  # as a run does before it draws
         generator = float32_copy(gan.averaged if settings["kind"] == "ours" else gan.generator)
         labels = classes.draw(count, seed=0) if classes else None
         return draw_images(generator, with_labels(draw_latents(count, gan.latent_dim, seed=0), labels))

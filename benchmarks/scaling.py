@@ -15,6 +15,8 @@ import time
 
 from absl import app, flags
 
+from benchmarks.flops import forward_flops
+
 FLAGS = flags.FLAGS
 MODES = ("off", "mirrored", "multiworker")
 
@@ -146,7 +148,7 @@ def compute() -> None:
     for width in (32, 64, 128):
         networks = build_generator(width), build_discriminator(width)
         weights = sum(network.count_params() for network in networks)
-        passes = [2.0 * multiplications(network) for network in networks]  # FLOP of one forward pass of an image
+        passes = [sum(forward_flops(network)) for network in networks]  # of one image
         # The generator: forward and its two gradients. The discriminator: three passes forward, two with both
         # gradients, one with that of its input. Without R1.
         flop = 3 * passes[0] + 8 * passes[1]
@@ -159,17 +161,6 @@ def compute() -> None:
                 cells.append(f"{1e3 * sending:.1f} ms, {100 * seconds / (seconds + sending):.0f} %")
         figures = [str(width), f"{weights / 1e6:.1f} M", f"{flop / 1e9:.2f}", f"{1e3 * seconds:.2f} ms", str(messages)]
         print(f"| {' | '.join(figures + cells)} |")
-
-
-def multiplications(network) -> int:
-    """Multiply-adds of one image's pass forward through the convolutions."""
-    total = 0
-    for layer in network.layers:
-        if hasattr(layer, "kernel"):
-            # A convolution's kernel is used once per pixel that it makes, a transposed one's once per pixel it reads.
-            shape = layer.input.shape if "Transpose" in type(layer).__name__ else layer.output.shape
-            total += layer.kernel.shape.num_elements() * shape[1] * shape[2]
-    return total
 
 
 def main(_) -> None:

@@ -36,11 +36,19 @@ class Fault(Exception):
 
 
 class _PathParser(flags.ArgumentParser):
-    """Paths: "~" is expanded; an empty one and one that TensorFlow could not open are refused."""
+    """Paths: "~" is expanded; an empty one and one that TensorFlow could not open are refused.
+
+    So is a place in object storage, unless the flag is `remote`.
+    """
+
+    def __init__(self, remote: bool):
+        self.remote = remote
 
     def parse(self, argument: str) -> str:
         if not argument:
             raise ValueError("must not be empty")
+        if storage.is_remote(argument) and not self.remote:
+            raise ValueError("must be on a disk; only run_dir, dataset and the out of prepare may be in object storage")
         try:
             argument.encode("utf-8")
         except UnicodeEncodeError:
@@ -66,9 +74,9 @@ class _NumberOrAuto(flags.ArgumentParser):
         raise ValueError(f"must be {describe_limits(self.limits)}") from None
 
 
-def define_path(given: Given, name: str, help: str) -> None:
-    """Defines a flag whose value is a path, or None if it is not given."""
-    flags.DEFINE(_PathParser(), name, None, help, given)  # type: ignore[arg-type]
+def define_path(given: Given, name: str, help: str, remote: bool = False) -> None:
+    """Defines a flag whose value is a path, or None if it is not given; a `remote` one may be in object storage."""
+    flags.DEFINE(_PathParser(remote), name, None, help, given)  # type: ignore[arg-type]
 
 
 def define_settings(given: Given, names: Sequence[str]) -> None:
@@ -81,7 +89,7 @@ def define_settings(given: Given, names: Sequence[str]) -> None:
     }
     for field in dataclasses.fields(TrainConfig):
         if field.name in names and field.metadata["path"]:
-            define_path(given, field.name, field.metadata["help"])
+            define_path(given, field.name, field.metadata["help"], remote=field.name == "dataset")
         elif field.name in names and field.metadata["auto"]:
             parser = _NumberOrAuto(field)
             flags.DEFINE(parser, field.name, None, field.metadata["help"], given)  # type: ignore[arg-type]
@@ -96,10 +104,10 @@ def given_settings(given: Given) -> dict[str, Any]:
 
 def define_generator(given: Given, default: str = "last") -> None:
     """Defines the flags that name one generator: --run_dir with --which, or --generator."""
-    define_path(given, "run_dir", "run folder that holds the generator")
+    define_path(given, "run_dir", "run folder that holds the generator", remote=True)
     flags.DEFINE_enum(
         "which", None, list(runs.GENERATORS), "which generator of the run folder: 'last': at the run's end; 'best': "
-        "with the smallest Fréchet distance measured in the run; 'raw': without the moving average "
+        "the best one measured in the run (metrics.csv); 'raw': without the moving average "
         f"[{default}]", flag_values=given,
     )  # fmt: skip
     define_path(given, "generator", "a .keras file, instead of --run_dir")
@@ -115,6 +123,8 @@ def generator_file(given: Given, default: str = "last") -> Path:
     if given.generator:
         if given.which:
             raise UserError(f"--which={given.which}: goes with --run_dir, not with --generator")
+        if not Path(given.generator).is_file():
+            raise BadFile(f"{given.generator}: no such file")
         return Path(given.generator)
     return runs.generator_path(given.run_dir, given.which or default)
 

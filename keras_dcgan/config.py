@@ -98,7 +98,7 @@ class TrainConfig:
     )
     labels: str = _setting(
         "off", "Data", "learn the classes, so that you can ask for one; 'auto': 'on' if every image is in a class, "
-        "and a class has 20 images on average", choices=("auto", "on", "off"), recipe=True,
+        "and the classes have 20 images or more on average", choices=("auto", "on", "off"), recipe=True,
     )  # fmt: skip
     mirror: bool = _setting(False, "Data", "flip each image left to right with probability 1/2")
     min_side: int = _setting(
@@ -125,7 +125,7 @@ class TrainConfig:
     latent_dim: int = _setting(100, "Networks", "length of a latent vector", low=1, high=4096, recipe=True)
     upsampling: str = _setting(
         "transposed", "Networks", "how the generator doubles the image: 'transposed' convolutions, or enlargement to "
-        "'nearest' neighbours and 3x3 convolutions, which makes no grid of dots; 'auto': nearest for fewer than "
+        "'nearest' neighbours and 3x3 convolutions, which makes no checkerboard; 'auto': nearest for fewer than "
         "10,000 images", choices=("auto", *UPSAMPLINGS), recipe=True,
     )  # fmt: skip
     # Recipe
@@ -221,6 +221,8 @@ class TrainConfig:
             raise SettingError(
                 f"steps={self.steps}", f"must be a multiple of steps_per_execution={self.steps_per_execution}"
             )
+        if self.patience and not self.measure_every:
+            raise SettingError(f"patience={self.patience}", "counts measurements, and measure_every=0 makes none")
 
     def steps_per_epoch(self, images: int) -> int:
         """The batches of one pass over so many images; the last one is filled up."""

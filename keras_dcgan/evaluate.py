@@ -31,7 +31,7 @@ Measures a generator. Writes to its run folder, or to --out:
 def define_flags(given: cli.Given) -> None:
     """The flags of this command."""
     cli.define_generator(given)
-    cli.define_path(given, "dataset", "what the generator was trained on, as in fit [the run's]")
+    cli.define_path(given, "dataset", "what the generator was trained on, as in fit [the run's]", remote=True)
     cli.define_path(given, "data_dir", "folder of the data set's files [the run's]")
     flags.DEFINE_integer(
         "samples", 10_000, "how many images to draw, and how many real ones to compare with; at most half of the data",

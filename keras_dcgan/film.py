@@ -27,7 +27,7 @@ def write_film(run_dir: str | Path, path: str | Path) -> int:
       >>> write_film("runs/mnist", "training.gif")
       2
     """
-    grids = sorted(Path(run_dir).glob("samples/step_*.png"))
+    grids = sorted(Path(run_dir).glob("samples/step_*.png"), key=lambda grid: (len(grid.name), grid.name))  # by step
     if not grids:
         raise SettingError(f"run_dir={run_dir}", "holds no sample grids; a run writes them every sample_every steps")
     draw.write_animation(path, _frames(grids))

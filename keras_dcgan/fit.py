@@ -39,6 +39,7 @@ def define_flags(given: cli.Given) -> None:
         "run_dir",
         "folder for the results, new or empty unless resumed; also in object storage, such as s3://bucket/runs/faces "
         "[runs/DATASET]",
+        remote=True,
     )
     flags.DEFINE_boolean("resume", False, "continue from the newest checkpoint in --run_dir", flag_values=given)
     cli.define_settings(given, [name for name in setting_names() if name != "preset"])

@@ -74,7 +74,9 @@ def load_generator(path: str | Path) -> keras.Model:
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds, some with pages of text
-        raise BadFile(f"{path}: cannot be loaded: {str(error).strip().splitlines()[0][:200]}") from error
+        raise BadFile(
+            f"{path}: cannot be loaded: {(str(error).strip() or repr(error)).splitlines()[0][:200]}"
+        ) from error
     inputs = {getattr(tensor, "name", None) for tensor in getattr(model, "inputs", [])}
     parts = {layer.name for layer in getattr(model, "layers", [])}
     known = inputs == {"latents"} or (inputs == {"latents", "labels"} and {"one_hot", "latents_and_label"} <= parts)
@@ -90,7 +92,7 @@ def load_classes(path: str | Path) -> Classes | None:
             if CLASSES not in archive.namelist():
                 return None
             return Classes.from_json(json.loads(archive.read(CLASSES)))
-    except (ValueError, RecursionError, zipfile.BadZipFile) as error:
+    except (ValueError, RuntimeError, zipfile.BadZipFile) as error:  # a RuntimeError if it is encrypted
         raise BadFile(f"{path}: its {CLASSES} is damaged: {error}") from error
 
 

@@ -26,7 +26,7 @@ def build_generator(
 
     One 4x4 transposed convolution opens the latents to 4x4 pixels, then each further one doubles the image and halves
     the filters, down to `width` beside the image. With `upsampling` "nearest" these are `NearestConv2DTranspose`, which
-    draws no grid of dots. `image_size` S is a power of two from 16 to 256, `channels` C is 1 or 3; anything else raises
+    draws no checkerboard. `image_size` S is a power of two from 16 to 256, `channels` C is 1 or 3; anything else raises
     ValueError. Under a mixed dtype policy the output stays float32.
 
     Examples:

@@ -34,7 +34,9 @@ class _PartParser(flags.ArgumentParser):
 
 def define_flags(given: cli.Given) -> None:
     """The flags of this command; those that `fit` has too mean the same."""
-    cli.define_path(given, "out", "folder for the result: new, empty, or the one of an interrupted call; or s3://…")
+    cli.define_path(
+        given, "out", "folder for the result: new, empty, or the one of an interrupted call; or s3://…", remote=True
+    )
     flags.DEFINE(
         _PartParser(), "part", None, "do a part of the work, such as 2/4, the second of four, on one of four machines "
         "that all see --dataset and --out; the last to end completes the folder", given,

@@ -20,7 +20,7 @@ from keras_dcgan.tools import files
 
 GENERATOR = "generator.keras"
 RAW_GENERATOR = "generator-raw.keras"  # the weights as trained, where generator.keras holds their average
-BEST_GENERATOR = "generator-best.keras"  # the smallest Fréchet distance measured in the run
+BEST_GENERATOR = "generator-best.keras"  # the best one measured in the run
 DISCRIMINATOR = "discriminator.keras"
 GENERATORS = {"last": GENERATOR, "best": BEST_GENERATOR, "raw": RAW_GENERATOR}
 CONFIG = "config.json"

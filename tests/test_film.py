@@ -45,6 +45,14 @@ def test_a_film_of_many_grids_does_not_last_longer(run):
     assert len(list(film._frames(grids))) == 149 + 40
 
 
+def test_steps_beyond_a_million_come_last(run, tmp_path):
+    draw.write_image(run / "samples" / "step_1000000.png", np.full((32, 104, 3), 250, np.uint8))
+    make(f"--run_dir={run}", f"--film={tmp_path}/training.webp")
+    last = Image.open(tmp_path / "training.webp")
+    last.seek(last.n_frames - 1)
+    assert np.asarray(last).mean() > 240
+
+
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
 def test_a_film_of_grey_grids(run, tmp_path, suffix):
     for path in (run / "samples").iterdir():

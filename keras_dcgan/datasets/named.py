@@ -44,7 +44,7 @@ CLASS_NAMES: dict[str, tuple[str, ...]] = {
 
 _IDX_ADVICE = (
     "put train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (.gz or "
-    "not) in a folder and set data_dir to it; only keras_dcgan.evaluate needs the labels."
+    "not) in a folder and set data_dir to it; without the labels, no classes are learned or measured."
 )
 WHAT_TO_DO = {
     "mnist": f"Get online, set pip to an index that it reaches, or {_IDX_ADVICE}",

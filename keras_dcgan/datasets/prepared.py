@@ -129,11 +129,11 @@ def fetch_prepared(url: str, folder: Path) -> Path:
             if path.name != LOCK:
                 path.unlink()
         remote.fetch(folder, [name for name in names if name != INDEX and "/" not in name])
-        (folder / INDEX).write_bytes(index)
         try:
+            (folder / INDEX).write_bytes(index)
             open_prepared(folder, verify=True)
-        except BadFile:
-            (folder / INDEX).unlink()
+        except BaseException:  # also a Ctrl-C: the next fetch would take the index for a sign that all was compared
+            (folder / INDEX).unlink(missing_ok=True)
             raise
     return folder
 

@@ -16,7 +16,7 @@ class Seen(NamedTuple):
       features: float32 [N, D].
       classes: int [N], what a classifier takes them for; None if the extractor is not a classifier.
       labels: int [N], what they show, or what a generator was asked for; None if nobody knows.
-      thumbnails: float32 [N, D'], as `copying.thumbnails` makes them; none if nobody looks for copies.
+      thumbnails: float32 [N, D'], as `copying.thumbnails` makes them.
     """
 
     features: np.ndarray

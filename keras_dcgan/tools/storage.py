@@ -7,11 +7,12 @@ index of prepared images, are sent last, and a reader never finds one without wh
 
 import contextlib
 import fnmatch
+import os
 import shutil
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
-from logging import getLogger
+from logging import LogRecord, getLogger
 from pathlib import Path
 
 from absl import logging
@@ -69,6 +70,7 @@ class Remote:
         with self._naming():
             self.store.invalidate_cache()
             found = [path.removeprefix(self.root + "/") for path in self.store.find(self.root)]
+        found = [name for name in found if name and not name.endswith("/")]  # S3's console makes such, for folders
         return [name for name in found if name != LOCK and ".." not in name.split("/")]
 
     def is_empty(self) -> bool:
@@ -117,7 +119,7 @@ class Remote:
         except ImportError as error:
             raise OSError(f"{self.url}: {error}; run: pip install -r requirements-cloud.txt") from error
         except Exception as error:  # each store has its own
-            raise OSError(f"{self.url}: {error or type(error).__name__}") from error
+            raise OSError(f"{self.url}: {str(error) or type(error).__name__}") from error
 
 
 @contextlib.contextmanager
@@ -126,7 +128,8 @@ def local_folder(place: str, fetch: bool, skip: str | None = None) -> Iterator[P
 
     The copy begins empty, or with `fetch` as what is there, but for the sub-folder `skip`. What changes in it is sent
     every half minute and at the end. A store that cannot be reached meanwhile is only a warning. If it cannot be
-    reached at the end, the copy is kept, and OSError says where.
+    reached at the end, the copy is kept, and OSError says where. Until then, what is logged or raised names the place,
+    not the copy.
 
     Examples:
       >>> with local_folder("memory://bucket/notes", fetch=False) as folder:
@@ -142,22 +145,45 @@ def local_folder(place: str, fetch: bool, skip: str | None = None) -> Iterator[P
     folder = Path(tempfile.mkdtemp(prefix="keras_dcgan-"))
     try:
         remote.fetch(folder, names)
-    except OSError:
+    except BaseException:  # a Ctrl-C too
         shutil.rmtree(folder)
         raise
     ended = threading.Event()
     sender = threading.Thread(target=_keep_sending, args=(remote, folder, ended), daemon=True)
     sender.start()
     try:
-        yield folder
+        with _renaming(str(folder), remote.url):
+            yield folder
     finally:
-        ended.set()
-        sender.join()
         try:
+            ended.set()
+            sender.join()
             remote.send(folder)
         except OSError as error:
             raise OSError(f"{error}. What was not sent is in {folder}") from error
+        except KeyboardInterrupt:
+            logging.warning("What was not sent is in %s", folder)
+            raise
         shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def _renaming(old: str, new: str) -> Iterator[None]:
+    """Puts another text in place of one in what is logged, and in what is raised."""
+
+    def rename(record: LogRecord) -> bool:
+        record.msg, record.args = record.getMessage().replace(old, new), ()
+        return True
+
+    handler = logging.get_absl_handler()
+    handler.addFilter(rename)
+    try:
+        yield
+    except Exception as error:
+        error.args = tuple(part.replace(old, new) if isinstance(part, str) else part for part in error.args)
+        raise
+    finally:
+        handler.removeFilter(rename)
 
 
 def _keep_sending(remote: Remote, folder: Path, ended: threading.Event) -> None:
@@ -171,12 +197,14 @@ def _keep_sending(remote: Remote, folder: Path, ended: threading.Event) -> None:
 def _look(folder: Path) -> dict[str, tuple[int, int]]:
     """Size and time of each file that is worth sending."""
     found = {}
-    for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.endswith("_temp")]  # in which TensorFlow makes a checkpoint
+        for path in (Path(place, name) for name in names):
             # A lock says nothing about another machine.
-            if path.is_file() and path.name != LOCK and not is_temporary(path):
-                state = path.stat()
-                found[path.relative_to(folder).as_posix()] = state.st_size, state.st_mtime_ns
+            if path.name != LOCK and not is_temporary(path):
+                with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                    state = path.stat()
+                    found[path.relative_to(folder).as_posix()] = state.st_size, state.st_mtime_ns
     return found
 
 

@@ -84,6 +84,8 @@ def open_data(config: TrainConfig, folder: Path, resume: bool = False, chief: bo
     Raises SettingError if a resumed run would continue with other images or labels than it began with.
     """
     data = source.open_data(config, config.labels != "off", report_folder=folder if chief and not resume else None)
+    if config.labels == "on" and not data.classes:
+        raise SettingError("labels=on", f"the labels of {config.dataset} are missing; get them, or use labels=off")
     if config.shuffle == "once":
         data = data.reordered(np.random.RandomState(1).permutation(len(data)))  # the MXNet tutorial's permutation
     count_steps(config, len(data))  # refuses a length that does not fit before anything is written

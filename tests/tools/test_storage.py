@@ -1,8 +1,10 @@
 """Folders in object storage, with fsspec's store in memory; tests/test_object_storage.py has a server."""
 
 import pytest
+from absl import logging
 
 from keras_dcgan.tools import storage
+from keras_dcgan.tools.files import BadFile
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -69,6 +71,55 @@ def test_a_name_that_leads_out_of_the_folder_is_left_out(url):
     remote.store.pipe_file("/bucket/run/../../secret", b"")
     remote.store.pipe_file("/bucket/run/a", b"")
     assert remote.names() == ["a"]
+
+
+def test_objects_that_stand_for_folders_are_not_files(url, monkeypatch):
+    remote = storage.Remote(url)
+    made_by_the_console = ["/bucket/run/", "/bucket/run/samples/", "/bucket/run/samples/latest.png"]
+    monkeypatch.setattr(remote.store, "find", lambda _: made_by_the_console)
+    assert remote.names() == ["samples/latest.png"]
+
+
+def test_a_checkpoint_that_is_not_yet_whole_is_not_sent(url, tmp_path):
+    write(tmp_path / "step-5_temp", part="")
+    write(tmp_path, whole="")
+    remote = storage.Remote(url)
+    remote.send(tmp_path)
+    assert remote.names() == ["whole"]
+
+
+def test_an_error_without_a_text_has_its_name(url, monkeypatch):
+    def refuse(*_):
+        raise TimeoutError
+
+    remote = storage.Remote(url)
+    monkeypatch.setattr(remote.store, "cat_file", refuse)
+    with pytest.raises(OSError, match=r"^memory://bucket/run: TimeoutError$"):
+        remote.read("a")
+
+
+def test_messages_name_the_place_and_not_the_local_copy(url, capfd):
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    with (
+        pytest.raises(BadFile, match=r"^memory://bucket/run/config\.json: damaged$"),
+        storage.local_folder(url, fetch=False) as folder,
+    ):
+        logging.info("Wrote %s", folder / "grid.png")
+        raise BadFile(f"{folder}/config.json: damaged")
+    assert "Wrote memory://bucket/run/grid.png" in capfd.readouterr().err
+
+
+def test_ctrl_c_while_the_rest_is_sent_says_where_the_rest_is(url, monkeypatch, capfd):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    logging.use_absl_handler()
+    monkeypatch.setattr(fsspec.filesystem("memory"), "put_file", interrupt)
+    with pytest.raises(KeyboardInterrupt), storage.local_folder(url, fetch=False) as folder:
+        write(folder, result="all of it")
+    assert f"What was not sent is in {folder}" in capfd.readouterr().err
+    assert (folder / "result").read_text() == "all of it"
 
 
 def test_a_local_copy_is_sent_while_it_is_worked_on_and_again_when_the_work_fails(url, monkeypatch):

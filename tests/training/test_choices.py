@@ -103,7 +103,7 @@ def test_a_resumed_run_of_chosen_sizes_is_the_uninterrupted_one(tmp_path, monkey
         ({"cats": 30, "dogs": 10}, "on", "every image is in one of 2 classes"),
         ({"cats": 20, "dogs": 19}, "off", "auto needs a class for every image, and 20 images a class on average"),
         ({"cats": 20, "dogs": 20, ".": 1}, "off", "auto needs a class for every image, and 20 images a class"),
-        ({"cats": 40}, "off", "auto needs a class for every image"),
+        ({"cats": 40}, "off", "there is only one class, cats, by the sub-folders"),
         ({".": 40}, "off", "the data has no labels"),
     ],
 )

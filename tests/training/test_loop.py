@@ -241,6 +241,19 @@ def test_the_tutorials_images_come_in_its_permutation(tmp_path, digits):
     np.testing.assert_array_equal(data.images[:], digits[np.random.RandomState(1).permutation(40)])
 
 
+def test_labels_that_are_asked_for_must_be_there(tmp_path, monkeypatch, digits):
+    def unavailable(*_):
+        raise named.DatasetUnavailable("get online")
+
+    monkeypatch.setattr(named, "load_images", lambda *_: digits)
+    monkeypatch.setattr(named, "load_labels", unavailable)
+    for labels in ("auto", "off"):
+        assert loop.open_data(config.from_preset("quick", {"labels": labels}), tmp_path / labels).classes is None
+    with pytest.raises(config.SettingError, match="labels=on: the labels of mnist are missing"):
+        loop.open_data(config.from_preset("quick", {"labels": "on"}), tmp_path / "on")
+    assert not (tmp_path / "on").exists()
+
+
 def test_too_little_memory_names_a_smaller_batch(monkeypatch, tmp_path):
     def fail(*_):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
