@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -101,7 +102,8 @@ def beside(fakes: np.ndarray, reals: np.ndarray, columns: int | None = None) -> 
 def write_image(path: str | Path, image: np.ndarray) -> None:
     """Writes uint8 [H, W, C], C being 1 or 3 (RGB), atomically in the format of the file's suffix, such as .png.
 
-    Raises BadFile for a suffix that Pillow does not write, and OSError if the file cannot be written.
+    Raises BadFile for a suffix that Pillow does not write or an image too large for the format, and OSError if the file
+    cannot be written.
 
     Examples:
       >>> write_image("grid.png", np.zeros((56, 84, 3), np.uint8))
@@ -112,7 +114,7 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     if Image.registered_extensions().get(suffix) not in Image.SAVE:
         raise BadFile(f"{path}: {suffix or 'a name without a suffix'} is not an image format; use .png or .jpg")
     with atomic_path(path, sync=False) as temporary:
-        _to_pillow(image).save(temporary, quality=95)
+        _save(_to_pillow(image), path, temporary, quality=95)
 
 
 def write_animation(path: str | Path, frames: Iterable[np.ndarray]) -> None:
@@ -139,7 +141,15 @@ def write_animation(path: str | Path, frames: Iterable[np.ndarray]) -> None:
         else:
             first, *others = map(_to_pillow, frames)
             duration = 1000 // FRAMES_PER_SECOND  # milliseconds
-            first.save(temporary, save_all=True, append_images=others, duration=duration, loop=0, quality=60)  # of WebP
+            options = {"save_all": True, "append_images": others, "duration": duration, "loop": 0}
+            _save(first, path, temporary, quality=60, **options)  # the quality is WebP's
+
+
+def _save(picture: Image.Image, path: str | Path, temporary: Path, **options: Any) -> None:
+    try:
+        picture.save(temporary, **options)
+    except ValueError as error:  # a WebP has at most 16,383 pixels a side
+        raise BadFile(f"{path}: {error}") from error
 
 
 def _write_mp4(path: Path, frames: list[np.ndarray]) -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
 from keras_dcgan.tools import draw
+from keras_dcgan.tools.files import BadFile
 
 
 @given(
@@ -127,3 +128,9 @@ def test_the_confusion_figure_is_a_picture_for_any_names(tmp_path):
     draw.write_confusion_figure(tmp_path / "b.png", shares, names, "5 classes")
     other = cv2.imread(str(tmp_path / "b.png"))
     assert other.shape == picture.shape and np.any(other != picture)
+
+
+def test_an_image_too_large_for_its_format_is_named(tmp_path):
+    with pytest.raises(BadFile, match=r"grid\.webp: .*16383"):
+        draw.write_image(tmp_path / "grid.webp", np.zeros((1, 16_384, 1), np.uint8))
+    assert list(tmp_path.iterdir()) == []
