@@ -306,11 +306,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
         offset, epsilon = tf.cast(self.beta, tf.float32), float(self.epsilon)
         if self.synchronized:
-            outputs, *statistics = normalize_on_replicas(inputs, offset, epsilon, _batches.get())  # (batches, C)
+            outputs, *own = normalize_on_replicas(inputs, offset, epsilon, _batches.get())  # (batches, C)
+            statistics = [tf.unstack(found) for found in own]
         else:
             outputs, *own = normalize(inputs, offset, epsilon)
-            statistics = [found[tf.newaxis] for found in own]
+            statistics = [[found] for found in own]
         for moving, of_batches in zip((self.moving_mean, self.moving_variance), statistics, strict=True):
-            for found in tf.unstack(of_batches):
+            for found in of_batches:
                 moving.assign(moving * self.momentum + found * (1.0 - self.momentum))
         return outputs

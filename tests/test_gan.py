@@ -100,10 +100,13 @@ def test_the_generators_update_computes_no_weight_gradients_of_the_discriminator
             needed.add(operation)
             queue += [*operation.control_inputs, *(tensor.op for tensor in operation.inputs)]
     kinds = [operation.type for operation in needed]
-    # Five layers a network: weight gradients for the fakes, for the reals, and of the generator.
-    assert kinds.count("Conv2DBackpropFilter") == 3 * 5
+    # Four convolutions a network: weight gradients for the fakes, for the reals, and of the generator.
+    assert kinds.count("Conv2DBackpropFilter") == 3 * 4
     # The generator forward, and the discriminator's three passes, each but for the layer beside the image.
-    assert kinds.count("Conv2DBackpropInput") == 4 * 4
+    assert kinds.count("Conv2DBackpropInput") == 4 * 3
+    # The layers of one pixel. The generator's: forward, and its weights. The discriminator's: three passes forward and
+    # back, and its weights for the fakes and for the reals.
+    assert kinds.count("MatMul") == 2 + 3 * 2 + 2
 
 
 def test_metrics_list_every_value_and_are_reset_each_epoch():
