@@ -74,9 +74,8 @@ def load_generator(path: str | Path) -> keras.Model:
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds, some with pages of text
-        raise BadFile(
-            f"{path}: cannot be loaded: {(str(error).strip() or repr(error)).splitlines()[0][:200]}"
-        ) from error
+        reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
+        raise BadFile(f"{path}: cannot be loaded: {reason}") from error
     inputs = {getattr(tensor, "name", None) for tensor in getattr(model, "inputs", [])}
     parts = {layer.name for layer in getattr(model, "layers", [])}
     known = inputs == {"latents"} or (inputs == {"latents", "labels"} and {"one_hot", "latents_and_label"} <= parts)

@@ -69,9 +69,11 @@ class Remote:
         """The paths of its files, relative to the folder; an empty list if the folder does not exist."""
         with self._naming():
             self.store.invalidate_cache()
-            found = [path.removeprefix(self.root + "/") for path in self.store.find(self.root)]
-        found = [name for name in found if name and not name.endswith("/")]  # S3's console makes such, for folders
-        return [name for name in found if name != LOCK and ".." not in name.split("/")]
+            paths = self.store.find(self.root)
+        # S3's console makes an empty object for a folder, whose name ends in a slash or is that of the root.
+        inside = [path for path in paths if path.startswith(self.root + "/") and not path.endswith("/")]
+        names = [path.removeprefix(self.root + "/") for path in inside]
+        return [name for name in names if name != LOCK and ".." not in name.split("/")]
 
     def is_empty(self) -> bool:
         """Whether it holds no files. Also tries to write one, so that a store that refuses says so before the work."""

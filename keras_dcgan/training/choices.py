@@ -46,10 +46,8 @@ def _choose_labels(config: TrainConfig, data: Data) -> tuple[str, str]:
     if data.classes:
         return "on", f"every image is in one of {len(data.classes):,} classes"
     if data.found and data.found.names:
-        return (
-            "off",
-            data.found.problem or f"auto needs a class for every image, and {TYPICAL} images a class on average",
-        )
+        needed = f"auto needs a class for every image, and {TYPICAL} images a class on average"
+        return "off", data.found.problem or needed
     return "off", "the data has no labels"
 
 

@@ -75,7 +75,7 @@ def test_a_name_that_leads_out_of_the_folder_is_left_out(url):
 
 def test_objects_that_stand_for_folders_are_not_files(url, monkeypatch):
     remote = storage.Remote(url)
-    made_by_the_console = ["/bucket/run/", "/bucket/run/samples/", "/bucket/run/samples/latest.png"]
+    made_by_the_console = ["/bucket/run", "/bucket/run/", "/bucket/run/samples/", "/bucket/run/samples/latest.png"]
     monkeypatch.setattr(remote.store, "find", lambda _: made_by_the_console)
     assert remote.names() == ["samples/latest.png"]
 
