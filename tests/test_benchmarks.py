@@ -48,6 +48,15 @@ def test_the_step_is_measured_beside_its_peer(tmp_path):
     assert (tmp_path / "step.png").stat().st_size > 1000
 
 
+def test_the_recipes_step_is_measured_with_one_batch_and_with_real_images(mnist):
+    done = run_python(
+        "-m", "benchmarks.train_step", "--recipe=stable", "--data=repeat,mnist", "--peers=", "--precisions=float32",
+        "--width=2", "--image_size=16", "--batch_size=4", "--rounds=1", "--steps=2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "| ours float32 |" in done.stdout and "| ours float32, mnist |" in done.stdout
+
+
 @pytest.mark.parametrize(
     "program", [["benchmarks.train_step", "--peers=pytorch"], ["benchmarks.race", "--contenders=pytorch"]]
 )
