@@ -116,15 +116,13 @@ def define_generator(given: Given, default: str = "last") -> None:
 def generator_file(given: Given, default: str = "last") -> Path:
     """The `.keras` file that the flags of `define_generator` name.
 
-    Raises UserError unless they name exactly one, and BadFile if it is not there.
+    Raises UserError unless they name exactly one, and BadFile if the run folder does not have it.
     """
     if (given.run_dir is None) == (given.generator is None):
         raise UserError("give either --run_dir=FOLDER or --generator=FILE.keras")
     if given.generator:
         if given.which:
             raise UserError(f"--which={given.which}: goes with --run_dir, not with --generator")
-        if not Path(given.generator).is_file():
-            raise BadFile(f"{given.generator}: no such file")
         return Path(given.generator)
     return runs.generator_path(given.run_dir, given.which or default)
 

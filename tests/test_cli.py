@@ -9,7 +9,6 @@ import pytest
 from absl import flags
 
 from keras_dcgan import cli
-from keras_dcgan.tools.files import BadFile
 from tests.conftest import LIMIT, ROOT, run_python
 
 INTERRUPTED = """
@@ -135,11 +134,6 @@ def test_a_mistake_in_the_flags_is_named(argument, message):
 def test_the_flags_of_a_generator_name_exactly_one(arguments, message):
     with pytest.raises(cli.UserError, match=message):
         cli.generator_file(cli.parse(define_flags, arguments))
-
-
-def test_a_generator_that_is_not_there_is_named_before_tensorflow_is_loaded():
-    with pytest.raises(BadFile, match=r"^none\.keras: no such file$"):
-        cli.generator_file(cli.parse(define_flags, ["--generator=none.keras"]))
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
