@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 
+from benchmarks import WITHOUT_DATA
 from keras_dcgan.config import TrainConfig, from_preset
 from keras_dcgan.tools.files import atomic_path, write_text
 
@@ -82,7 +83,7 @@ def configuration(folder: str, cache: str) -> TrainConfig:
     return from_preset("quick", {
         "dataset": str(Path(folder).absolute()) if folder else "mnist", "cache_dir": cache, "width": FLAGS.width,
         "image_size": FLAGS.image_size, "channels": FLAGS.channels, "batch_size": FLAGS.batch_size,
-        "augment": "off", "r1_weight": 1.0, "upsampling": "transposed",
+        **WITHOUT_DATA,
     })  # fmt: skip
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from absl import app, flags
 
+from benchmarks import WITHOUT_DATA
+
 FLAGS = flags.FLAGS
 ALLOCATION = re.compile(r"^allocation \d+: size (\d+),(.*)", re.MULTILINE)
 
@@ -57,8 +59,7 @@ def compile_step() -> dict[str, int]:
 
     layers.has_cudnn = lambda: True
     settings = {name: FLAGS[name].value for name in ("width", "batch_size", "image_size", "channels", "precision")}
-    settings |= {"labels": "off", "augment": "off", "jit_compile": "on", "r1_weight": float(FLAGS.preset == "full"),
-                 "upsampling": "transposed"}  # fmt: skip
+    settings |= {**WITHOUT_DATA, "labels": "off", "jit_compile": "on", "r1_weight": float(FLAGS.preset == "full")}
     config = from_preset(FLAGS.preset, settings)
     keras.config.set_dtype_policy(config.precision)
     gan = loop.build(config)

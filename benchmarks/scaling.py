@@ -15,7 +15,7 @@ import time
 
 from absl import app, flags
 
-from benchmarks.flops import forward_flops
+from benchmarks import WITHOUT_DATA
 
 FLAGS = flags.FLAGS
 MODES = ("off", "mirrored", "multiworker")
@@ -60,7 +60,7 @@ def built(mode: str, workers, **settings):
     from keras_dcgan.training import loop, machine
 
     given = {"width": FLAGS.width, "batch_size": FLAGS.batch_size, "precision": "float32", "distribute": mode,
-             "image_size": 64, "augment": "off", "r1_weight": 1.0, "upsampling": "transposed", **settings}  # fmt: skip
+             "image_size": 64, **WITHOUT_DATA, **settings}  # fmt: skip
     return loop.build(machine.choose(from_preset("quick", given)), workers)
 
 
@@ -140,6 +140,7 @@ def exchanging(workers: int, weights: int, messages: int, rate: float, delay: fl
 
 def compute() -> None:
     """Prints, for several widths, what a step of 64 images a device computes and sends."""
+    from benchmarks.flops import forward_flops
     from keras_dcgan.networks import build_discriminator, build_generator
 
     columns = [f"{name}, n = {n}" for name in LINKS for n in (2, 8)]

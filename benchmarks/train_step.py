@@ -18,6 +18,7 @@ from typing import Any
 
 from absl import app, flags
 
+from benchmarks import WITHOUT_DATA
 from keras_dcgan.tools.files import atomic_path, write_text
 
 FLAGS = flags.FLAGS
@@ -92,8 +93,7 @@ def ours(kind: str, precision: str, count_flops: bool = False, **choices: str) -
     choices = DEFAULTS | choices
     stable = FLAGS.recipe == "stable"
     overrides = {name: FLAGS[name].value for name in ("width", "batch_size", "image_size", "channels")}
-    overrides |= {"precision": precision, "jit_compile": choices["jit_compile"], "augment": "off", "labels": "off",
-                  "upsampling": "transposed"}  # fmt: skip
+    overrides |= {**WITHOUT_DATA, "precision": precision, "jit_compile": choices["jit_compile"], "labels": "off"}
     overrides |= {"r1_weight": 1.0 if stable else 0.0}
     overrides |= {} if choices["data"] == "repeat" else {"dataset": choices["data"].removesuffix(":cpu")}
     settings: dict[str, Any] = {"kind": kind, "preset": "quick" if stable else "tutorial", "overrides": overrides}

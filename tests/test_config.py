@@ -69,6 +69,9 @@ def test_a_value_out_of_range_is_refused_by_name(name, value):
 def test_steps_must_be_whole_executions():
     with pytest.raises(SettingError, match="steps=10: must be a multiple of steps_per_execution=3"):
         from_preset("quick", {"steps": 10, "steps_per_execution": 3})
+
+
+def test_patience_needs_measurements():
     with pytest.raises(SettingError, match="patience=4: counts measurements, and measure_every=0 makes none"):
         from_preset("quick", {"patience": 4, "measure_every": 0})
 
