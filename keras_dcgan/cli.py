@@ -185,7 +185,6 @@ def run(main: Callable[[Given], None], define_flags: Callable[[Given], None], us
     """
     _open_closed_streams()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides TensorFlow's start-up notes; 0 shows them
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # TensorFlow's default on x86-64: the fast convolutions
     if {"--help", "-help", "-h", "--helpshort", "--helpfull"} & set(sys.argv[1:]):
         given = flags.FlagValues()
         define_flags(given)

@@ -10,6 +10,7 @@ PAIRS = [
     pytest.param("Conv2D", (8, 64), 16, id="more channels"),
     pytest.param("Conv2D", (8, 512), 4, id="small images, large kernel: by matrix products"),
     pytest.param("Conv2DTranspose", (4, 8), 64, id="transposed"),
+    pytest.param("Conv2DTranspose", (4, 8), 256, id="transposed and deep"),
     pytest.param("Conv2DTranspose", (8, 8), 3, id="to an image in colour"),
     pytest.param("Conv2DTranspose", (8, 8), 1, id="to a grey image"),
 ]
@@ -52,9 +53,11 @@ def assert_equal(found, expected):
         np.testing.assert_allclose(one, other, atol=2e-5 * np.abs(other).max(), rtol=1e-4)
 
 
+@pytest.mark.parametrize("lacks_avx512", [False, True])
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("name, shape, filters", PAIRS)
-def test_a_convolution_is_keras_own_to_second_order(name, shape, filters, compiled):
+def test_a_convolution_is_keras_own_to_second_order(monkeypatch, name, shape, filters, compiled, lacks_avx512):
+    monkeypatch.setattr(layers, "lacks_avx512", lambda: lacks_avx512)
     size, depth = shape
     x = tf.random.stateless_normal((3, size, size, depth), seed=(1, 2))
     ours, theirs = both(name, x, filters)
@@ -76,6 +79,25 @@ def test_a_kernel_smaller_than_the_image_is_keras_convolution(name, shape):
     x = tf.random.stateless_normal(shape, seed=(1, 2))
     ours, theirs = both(name, x, 5, strides=1, padding="valid")
     np.testing.assert_allclose(ours(x), theirs(x), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "lacks_avx512, computed_by",
+    [(False, ["Conv2DBackpropInput", "Conv2D", "Conv2DBackpropFilter"]), (True, ["BatchMatMulV2", "Conv2D", "Conv2D"])],
+)
+def test_the_processor_decides_what_computes_a_transposed_convolution(monkeypatch, lacks_avx512, computed_by):
+    monkeypatch.setattr(layers, "lacks_avx512", lambda: lacks_avx512)
+
+    @tf.function
+    def slope(x, kernel):
+        with tf.GradientTape() as tape:
+            tape.watch([x, kernel])
+            y = layers.convolve_transposed(x, kernel)
+        return tape.gradient(y, [x, kernel])
+
+    graph = slope.get_concrete_function(tf.zeros((2, 4, 4, 8)), tf.zeros((4, 4, 256, 8))).graph
+    types = [operation.type for operation in graph.get_operations()]
+    assert [each for each in types if "Conv" in each or "MatMul" in each] == computed_by
 
 
 def test_in_bfloat16_the_kernel_gradient_differs_by_its_rounding():

@@ -1,7 +1,6 @@
 """What this machine can do, and what the settings that are "auto" become on it."""
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +8,7 @@ import tensorflow as tf
 from absl import logging
 
 from keras_dcgan.config import SettingError, TrainConfig
+from keras_dcgan.tools.processor import features
 
 if TYPE_CHECKING:
     from keras_dcgan.datasets.stored import Images
@@ -71,7 +71,4 @@ def _computes_in_bfloat16() -> bool:
     if has_gpu():
         details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
         return details.get("compute_capability", (0, 0)) >= (8, 0)
-    try:
-        return any(flag in Path("/proc/cpuinfo").read_text() for flag in ("avx512_bf16", "amx_bf16"))
-    except OSError:
-        return False
+    return bool(features() & {"avx512_bf16", "amx_bf16"})
