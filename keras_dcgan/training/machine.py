@@ -44,11 +44,19 @@ def has_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
+def computes_in_bfloat16() -> bool:
+    """Whether the GPU, or without one the processor, has bfloat16 arithmetic."""
+    if has_gpu():
+        details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
+        return details.get("compute_capability", (0, 0)) >= (8, 0)
+    return bool(features() & {"avx512_bf16", "amx_bf16"})
+
+
 def _choose_precision(config: TrainConfig) -> tuple[str, str]:
     """The dtype policy, and the reason."""
     if config.precision != "auto":
         return config.precision, f"precision={config.precision}"
-    if _computes_in_bfloat16():
+    if computes_in_bfloat16():
         return "mixed_bfloat16", "this machine has bfloat16 arithmetic"
     return "float32", "this machine has no bfloat16 arithmetic"
 
@@ -65,10 +73,3 @@ def _choose_xla(config: TrainConfig) -> tuple[str, str]:
     if config.jit_compile != "auto":
         return config.jit_compile, f"jit_compile={config.jit_compile}"
     return ("on", "a GPU is used") if has_gpu() else ("off", "oneDNN's convolutions are faster on a CPU")
-
-
-def _computes_in_bfloat16() -> bool:
-    if has_gpu():
-        details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
-        return details.get("compute_capability", (0, 0)) >= (8, 0)
-    return bool(features() & {"avx512_bf16", "amx_bf16"})
