@@ -22,6 +22,11 @@ ROOT = Path(__file__).parent.parent
 LIMIT = 300  # seconds for any process that a test starts
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Trainings come first and the short tests of data sets last, so that no process waits for a long one in the end."""
+    items.sort(key=lambda item: item.path, reverse=True)  # tests of one file keep their order
+
+
 @pytest.fixture
 def digits() -> np.ndarray:
     """Forty smooth grey pictures, uint8 [40, 28, 28, 1]: blobs at places that depend on the index."""
