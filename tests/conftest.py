@@ -23,7 +23,7 @@ LIMIT = 300  # seconds for any process that a test starts
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Trainings come first and the short tests of data sets last, so that no process waits for a long one in the end."""
+    """Puts trainings first and the short tests of data sets last, so that no process waits at the end."""
     items.sort(key=lambda item: item.path, reverse=True)  # tests of one file keep their order
 
 
