@@ -85,8 +85,8 @@ def main() -> None:
     if settings["data"] != "repeat":
         data = loop.open_data(config, Path(), chief=False)
         config, classes = choices.settle(config, data), data.classes
-    if settings.get("layers") == "ours":
-        layers.has_cudnn = lambda: False
+    if settings.get("layers") == "ours" and on_gpu:  # those of a server's processor, whatever this one is
+        layers.has_cudnn = layers.lacks_avx512 = lambda: False
     elif settings.get("layers") == "keras":
         for name in ("Conv2D", "Conv2DTranspose", "BatchNormalization"):
             setattr(networks, name, getattr(keras.layers, name))
