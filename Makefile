@@ -30,7 +30,7 @@ export/web/node_modules/.package-lock.json: export/web/package-lock.json
 	cd export/web && npm ci --omit=dev
 
 test: $(VENV)/installed-requirements-dev.txt
-	$(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	$(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile
 
 lint: $(VENV)/installed-requirements-dev.txt
 	$(VENV)/bin/ruff check

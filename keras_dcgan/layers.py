@@ -129,8 +129,7 @@ def _block_windows(images: tf.Tensor) -> list[tf.Tensor]:
 def _add_block_windows(windows: list[tf.Tensor]) -> tf.Tensor:
     """The transpose of `_block_windows`: the images whose pixels are the sums of what the windows hold of them."""
     rows, columns, depth = windows[0].shape[1:]
-    places = [(i, j) for i in (0, 1) for j in (0, 1)]
-    padded = [tf.pad(x, [[0, 0], [i, 1 - i], [j, 1 - j], [0, 0]]) for x, (i, j) in zip(windows, places, strict=True)]
+    padded = [tf.pad(windows[2 * i + j], [[0, 0], [i, 1 - i], [j, 1 - j], [0, 0]]) for i in (0, 1) for j in (0, 1)]
     blocks = tf.reshape(tf.add_n(padded), [-1, rows + 1, columns + 1, 2, depth // 2])
     images = tf.reshape(tf.transpose(blocks, [0, 1, 3, 2, 4]), [-1, 2 * rows + 2, 2 * columns + 2, depth // 4])
     return images[:, 1:-1, 1:-1]

@@ -1,10 +1,9 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from keras_dcgan.tools import processor
+from tests.conftest import run_python
 
 
 @pytest.mark.parametrize(
@@ -29,5 +28,5 @@ def test_features_are_those_that_linux_lists(monkeypatch, cpuinfo, expected):
 @pytest.mark.parametrize("before, expected", [({}, "1"), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, "0")])
 def test_onednn_is_on_unless_somebody_turned_it_off(before, expected):
     asked = "import os, keras_dcgan; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
-    done = subprocess.run([sys.executable, "-c", asked], env=before, capture_output=True, text=True, timeout=60)
+    done = run_python("-c", asked, env=before)
     assert done.stdout.strip() == expected, done.stderr
