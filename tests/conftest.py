@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from tests import loaded
+
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")
 
@@ -67,5 +69,11 @@ def run_python(*arguments: object, **options) -> subprocess.CompletedProcess:
 
 @pytest.fixture
 def command():
-    """Runs `python -m MODULE FLAGS ...`, as `run_python` does."""
-    return lambda module, *flags, **options: run_python("-m", module, *flags, **options)
+    """Runs `python -m MODULE FLAGS ...`, as `run_python` does; with TensorFlow loaded, unless there are options."""
+
+    def run(module: str, *flags: object, **options) -> subprocess.CompletedProcess:
+        if options:
+            return run_python("-m", module, *flags, **options)
+        return loaded.run(module, [str(flag) for flag in flags], ROOT, LIMIT)
+
+    return run

@@ -30,13 +30,12 @@ def test_a_step_at_the_tutorials_size_has_577_gigaflop():
     assert step_flops(gan.generator, gan.discriminator, 64) == pytest.approx(577e9, rel=0.01)
 
 
-def test_the_step_is_measured_beside_its_peer(tmp_path):
-    command = [
-        "-m", "benchmarks.train_step", "--width=4", "--image_size=16", "--batch_size=4", "--rounds=2",
+def test_the_step_is_measured_beside_its_peer(command, tmp_path):
+    done = command(
+        "benchmarks.train_step", "--width=4", "--image_size=16", "--batch_size=4", "--rounds=2",
         "--steps=2", "--precisions=float32", "--layers=auto,keras", "--peers=keras_io",
         f"--json={tmp_path}/step.json", f"--figure={tmp_path}/step.png",
-    ]  # fmt: skip
-    done = run_python(*command)
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "step.json").read_text())
     names = [row["name"] for row in report["rows"]]
@@ -48,9 +47,9 @@ def test_the_step_is_measured_beside_its_peer(tmp_path):
     assert (tmp_path / "step.png").stat().st_size > 1000
 
 
-def test_the_recipes_step_is_measured_with_one_batch_and_with_real_images(mnist):
-    done = run_python(
-        "-m", "benchmarks.train_step", "--recipe=stable", "--data=repeat,mnist", "--peers=", "--precisions=float32",
+def test_the_recipes_step_is_measured_with_one_batch_and_with_real_images(command, mnist):
+    done = command(
+        "benchmarks.train_step", "--recipe=stable", "--data=repeat,mnist", "--peers=", "--precisions=float32",
         "--width=2", "--image_size=16", "--batch_size=4", "--rounds=1", "--steps=2",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -104,11 +104,11 @@ def test_the_home_folder_is_expanded(monkeypatch, tmp_path):
         fit.main(cli.parse(fit.define_flags, ["--run_dir=~/taken"]))
 
 
-def test_sizes_that_the_program_chooses_are_recorded_and_stay(command, tmp_path):
+def test_sizes_that_the_program_chooses_are_recorded_and_stay(command, monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
     folder, pictures = tmp_path / "run", zoo.numbered(tmp_path / "small", 40, side=20)
     flags = ["--batch_size=4", "--sample_count=4", "--measure_every=0", f"--run_dir={folder}"]
-    environment = {**os.environ, "KERAS_HOME": str(tmp_path / "home")}
-    first = command("keras_dcgan.fit", f"--dataset={pictures}/", *flags, "--preset=quick", "--steps=2", env=environment)
+    first = command("keras_dcgan.fit", f"--dataset={pictures}/", *flags, "--preset=quick", "--steps=2")
     assert first.returncode == 0, first.stderr
     assert (
         "Labels: off, because the data has no labels. Image size: 32, because the pictures' median shorter side is 20 "
@@ -121,10 +121,10 @@ def test_sizes_that_the_program_chooses_are_recorded_and_stay(command, tmp_path)
     assert json.loads((folder / "dataset.json").read_text())["image_size"] == 32
     assert cv2.imread(str(folder / "samples" / "latest.png")).shape == (64, 64 + 8 + 64, 3)
     again = ["--resume", "--preset=auto", "--image_size=auto", "--width=auto", "--steps=4", f"--run_dir={folder}"]
-    resumed = command("keras_dcgan.fit", *again, env=environment)
+    resumed = command("keras_dcgan.fit", *again)
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads((folder / "config.json").read_text())["config"] == config | {"steps": 4}
-    other = command("keras_dcgan.fit", "--resume", "--width=32", f"--run_dir={folder}", env=environment)
+    other = command("keras_dcgan.fit", "--resume", "--width=32", f"--run_dir={folder}")
     assert other.returncode == 2 and "--width=32: this run has 64" in other.stderr
 
 

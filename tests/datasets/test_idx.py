@@ -47,7 +47,7 @@ HEADER = b"\x00\x00\x08\x03" + struct.pack(">3I", 2, 3, 4)
         (HEADER + b"x" * 23, "cut: 23 of 24 bytes"),
         (HEADER + b"x" * 25, "longer than the 24 bytes"),
         (b"\x00\x00\x08\x03" + b"\xff" * 12, "its header claims"),
-        (gzip.compress(HEADER + b"x" * 24)[:-9], "file ended"),
+        (gzip.compress(HEADER + b"x" * 24, mtime=0)[:-9], "file ended"),
         (gzip.compress(HEADER + bytes(10_000_000)), "longer than the 24 bytes"),  # a bomb is not unpacked
     ],
 )

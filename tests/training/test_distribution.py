@@ -17,6 +17,7 @@ from benchmarks import scaling
 from keras_dcgan import pipeline
 from keras_dcgan.config import SettingError
 from keras_dcgan.training import cluster, distribution
+from tests import loaded
 from tests.training import soak
 
 LIMIT = 240  # seconds that anything here may take
@@ -51,12 +52,8 @@ def runs(tmp_path_factory):
     for mode, folder in folders.items():
         folder.mkdir()
         if mode != "multiworker":
-            subprocess.run(
-                [sys.executable, "-m", "tests.training.replicas", mode, folder],
-                cwd=soak.ROOT,
-                check=True,
-                timeout=LIMIT,
-            )
+            done = loaded.run("tests.training.replicas", [mode, str(folder)], soak.ROOT, LIMIT)
+            assert done.returncode == 0, done.stderr
             continue
         with two_workers(base / mode, "tests.training.replicas", mode, str(folder)) as workers:
             codes = [worker.wait(LIMIT) for worker in workers]
