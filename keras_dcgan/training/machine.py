@@ -54,6 +54,8 @@ def computes_in_bfloat16() -> bool:
 
 def _choose_precision(config: TrainConfig) -> tuple[str, str]:
     """The dtype policy, and the reason."""
+    if config.precision == "mixed_bfloat16" and not computes_in_bfloat16():
+        return config.precision, "precision=mixed_bfloat16, but float32 is faster and more exact on this machine"
     if config.precision != "auto":
         return config.precision, f"precision={config.precision}"
     if computes_in_bfloat16():

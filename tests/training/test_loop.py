@@ -164,6 +164,20 @@ def test_xla_is_refused_beside_what_excludes_it(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("able", "reason"),
+    [
+        (True, "because precision=mixed_bfloat16. XLA"),
+        (False, "because precision=mixed_bfloat16, but float32 is faster and more exact on this machine. XLA"),
+    ],
+)
+def test_bfloat16_without_arithmetic_for_it_is_taken_with_a_word_of_warning(monkeypatch, caplog, able, reason):
+    monkeypatch.setattr(machine, "computes_in_bfloat16", lambda: able)
+    with caplog.at_level("INFO"):
+        assert machine.choose(dataclasses.replace(CONFIG, precision="mixed_bfloat16")).precision == "mixed_bfloat16"
+    assert reason in caplog.text
+
+
+@pytest.mark.parametrize(
     ("shape", "changes", "holds"),
     [
         ((40, 16, 16, 1), {}, True),
