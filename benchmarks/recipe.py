@@ -49,6 +49,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "rates_2e-4": {"generator_learning_rate": 2e-4, "discriminator_learning_rate": 2e-4},
     "rates_4e-4": {"generator_learning_rate": 4e-4, "discriminator_learning_rate": 4e-4},
     "rates_16e-4": {"generator_learning_rate": 1.6e-3, "discriminator_learning_rate": 1.6e-3},
+    "batch_16": {"batch_size": 16},
+    "batch_64": {"batch_size": 64},
     "beta_2_0.999": {"beta_2": 0.999},
     "half_life_30000": {"ema_half_life": 30_000.0},
     "half_life_5_percent": {"ema_half_life": 1e9},  # at most so much of what was seen, whatever the setting

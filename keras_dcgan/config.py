@@ -311,9 +311,11 @@ STABLE = {
 PRESETS: dict[str, dict[str, Any]] = {
     # The MXNet tutorial, exactly: width 128, three channels, one epoch of 1,094 batches, one fixed permutation.
     "tutorial": {},
-    # Clear digits on two CPU cores in about five minutes.
-    "quick": {**STABLE, "image_size": 0, "width": 0, "channels": 1, "steps": 2000, "sample_every": 200,
-              "measure_every": 1000},
+    # Clear digits on two CPU cores in about five minutes: small batches learn more in the same time.
+    "quick": {
+        **STABLE, "image_size": 0, "width": 0, "channels": 1, "batch_size": 32, "steps": 4000,
+        "sample_every": 400, "measure_every": 2000, "checkpoint_every": 500,
+    },
     # The same recipe at the tutorial's width, for GPUs, where 250 steps may take no longer than a checkpoint.
     "full": {
         **STABLE, "image_size": 0, "channels": 1, "epochs": 10,
@@ -331,7 +333,7 @@ def from_preset(preset: str, overrides: dict[str, Any] | None = None) -> TrainCo
     Examples:
       >>> config = from_preset("quick", {"dataset": "cifar10"})
       >>> config.steps, config.channels, config.beta_2
-      (2000, 3, 0.99)
+      (4000, 3, 0.99)
     """
     if preset not in PRESETS:
         raise SettingError(f"preset={preset}", f"must be one of auto, {', '.join(PRESETS)}")

@@ -133,7 +133,7 @@ def test_named_data_sets_have_classes_but_not_in_the_tutorial(preset, labels, mo
 @pytest.mark.parametrize("images, weight", [(213, 1.0), (214, 0.1)])
 def test_r1_is_weaker_for_classes_of_many_pictures(images, weight, caplog):
     caplog.set_level("INFO", logger="absl")
-    config = from_preset("quick", {"steps": 100, "dataset": "/some/folder", "labels": "on"})
+    config = from_preset("quick", {"steps": 200, "dataset": "/some/folder", "labels": "on"})
     assert choices.settle(dataclasses.replace(config, labels="off"), opened(images)).r1_weight == 1.0
     assert choices.settle(config, opened(images)).r1_weight == weight
     assert f"R1 weight: {weight:g}, because the run shows each of {images} images 30 times" in caplog.text
