@@ -172,8 +172,8 @@ def test_xla_is_refused_beside_what_excludes_it(monkeypatch):
 )
 def test_bfloat16_without_arithmetic_for_it_is_taken_with_a_word_of_warning(monkeypatch, caplog, able, reason):
     monkeypatch.setattr(machine, "computes_in_bfloat16", lambda: able)
-    with caplog.at_level("INFO"):
-        assert machine.choose(dataclasses.replace(CONFIG, precision="mixed_bfloat16")).precision == "mixed_bfloat16"
+    caplog.set_level("INFO", logger="absl")
+    assert machine.choose(dataclasses.replace(CONFIG, precision="mixed_bfloat16")).precision == "mixed_bfloat16"
     assert reason in caplog.text
 
 
