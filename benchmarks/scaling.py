@@ -60,7 +60,7 @@ def built(mode: str, workers, **settings):
     from keras_dcgan.training import loop, machine
 
     given = {"width": FLAGS.width, "batch_size": FLAGS.batch_size, "precision": "float32", "distribute": mode,
-             "image_size": FLAGS.image_size, **WITHOUT_DATA, **settings}  # fmt: skip
+             "image_size": 64, **WITHOUT_DATA, **settings}  # fmt: skip
     return loop.build(machine.choose(from_preset("quick", given)), workers)
 
 
@@ -71,7 +71,7 @@ def fed(workers):
     from keras_dcgan import pipeline
 
     images, shard = np.zeros((1000, 28, 28, 1), np.uint8), (workers.index, workers.count)
-    return pipeline.make_dataset(images, FLAGS.batch_size, FLAGS.image_size, channels=1, first_step=0, shard=shard)
+    return pipeline.make_dataset(images, FLAGS.batch_size, channels=1, first_step=0, shard=shard)
 
 
 def measured(mode: str) -> None:
@@ -93,7 +93,7 @@ def counted(mode: str) -> None:
     counts = []
     for settings in ({"r1_weight": 0.0}, {"r1_every": 1}, {"r1_weight": 0.0, "synchronized": False}):
         gan = built(mode, workers, **settings)
-        images = tf.TensorSpec((FLAGS.batch_size // workers.count, FLAGS.image_size, FLAGS.image_size, 1))
+        images = tf.TensorSpec((FLAGS.batch_size // workers.count, 64, 64, 1))
         step = tf.function(gan.train_step).get_concrete_function(images).graph.as_graph_def()
         nodes = [*step.node, *(node for function in step.library.function for node in function.node_def)]
         counts.append(sum(node.op.startswith("Collective") for node in nodes) // gan.local_replicas)
@@ -109,7 +109,7 @@ def each_mode(modes: tuple[str, ...], what: str) -> None:
         together = [environment(addresses, index) for index in range(2)]
         processes = []
         for each in together if mode == "multiworker" else alone:
-            given = [f"--{name}={FLAGS[name].value}" for name in ("width", "batch_size", "image_size", "steps")]
+            given = [f"--{name}={FLAGS[name].value}" for name in ("width", "batch_size", "steps")]
             command = [sys.executable, "-m", "benchmarks.scaling", f"--one={mode}", what, *given]
             processes.append(subprocess.Popen(command, env=each, stderr=subprocess.DEVNULL))
         if any([process.wait() for process in processes]):
@@ -186,6 +186,5 @@ if __name__ == "__main__":
     flags.DEFINE_enum("one", None, MODES, "measure or count one mode, as a process of --measure or --messages")
     flags.DEFINE_integer("width", 32, "filters beside the image")
     flags.DEFINE_integer("batch_size", 64, "images a step, shared by all devices")
-    flags.DEFINE_integer("image_size", 64, "side of the images")
     flags.DEFINE_integer("steps", 24, "steps that are timed")
     app.run(main)

@@ -53,4 +53,4 @@ def _become(module: str, arguments: list[str], folder: Path, environment: dict[s
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
-        atexit._run_exitfuncs()
+        atexit._run_exitfuncs()  # as at the end of any process, such as temporary folders; a copy would leave them

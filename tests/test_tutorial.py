@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-STEPS = 4
+STEPS = 8
 
 
 def cells(name: str) -> list[str]:
