@@ -47,6 +47,7 @@ async function patience() {
   const asked = page.waitForRequest('**/generator-int8.tflite');
   await page.goto(url);
   await asked;
+  await page.waitForFunction(() => 'Module' in self && !self.Module); // the runtime, which takes it away, is there
   await page.clock.runFor(21_000);
   await page.waitForSelector('main[data-state=failed]');
   return settled(page);
