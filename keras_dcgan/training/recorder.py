@@ -71,6 +71,7 @@ class Recorder:
         self.path, self.prefix = Path(path), prefix
         self.rows: list[dict[str, float]] = []
         self._draw, self._tensorboard = draw, tensorboard or TensorBoard(None)
+        self._drawn = 0  # rows
 
     def start(self, columns: Collection[str], step: int = 0) -> None:
         """Begins the file with these columns beside "step", or continues it: rows after `step` are removed.
@@ -78,6 +79,7 @@ class Recorder:
         Raises BadFile, naming the file and the line, if a row up to that step is not as it was written.
         """
         self.rows = read_rows(self.path, columns, step) if step and self.path.exists() else []
+        self._drawn = 0
         text = io.StringIO()
         if self.rows:
             rows = csv.writer(text, lineterminator="\n")
@@ -93,10 +95,11 @@ class Recorder:
         self._tensorboard.add_scalars(step, {self.prefix + name: value for name, value in values.items()})
 
     def draw(self) -> None:
-        """Writes the figure, once there is a row."""
-        if self._draw and self.rows:
+        """Writes the figure, if there are rows that it does not show."""
+        if self._draw and len(self.rows) > self._drawn:
             columns = {name: [row[name] for row in self.rows] for name in self.rows[0]}
             self._draw(columns.pop("step"), columns)
+            self._drawn = len(self.rows)
 
 
 def read_rows(path: Path, columns: Collection[str], up_to_step: int) -> list[dict[str, float]]:

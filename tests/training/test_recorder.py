@@ -44,6 +44,20 @@ def test_a_figure_gets_the_steps_and_the_columns(tmp_path):
     assert seen == [([3, 6], {"loss": [0.5, 0.4], "share": [0.1, 0.2]})]
 
 
+def test_a_figure_that_shows_all_rows_is_not_drawn_again_but_in_another_process(tmp_path):
+    seen = []
+    rows = recorder(tmp_path / "a.csv", draw=lambda steps, values: seen.append(steps))
+    rows.add(3, {"loss": 0.5, "share": 0.1})
+    rows.draw()
+    rows.draw()
+    assert seen == [[3]]
+    rows.add(6, {"loss": 0.4, "share": 0.2})
+    rows.draw()
+    rows.start(["loss", "share"], step=6)
+    rows.draw()
+    assert seen == [[3], [3, 6], [3, 6]]
+
+
 def test_tensorboard_gets_scalars_with_a_prefix_and_images(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
