@@ -66,7 +66,7 @@ def main(given: cli.Given) -> None:
     config = dataclasses.replace(config, image_size=size, channels=channels)
     data = source.open_data(config, with_labels=True)
     figures, pictures = report.evaluate(
-        generator, data, given.samples, given.seed, classes=classes, extractor=extractor
+        generator, data, given.samples, given.seed, classes=classes, extractor=extractor, mirrored=config.mirror
     )
     figures |= {"generator": str(file), "generator_sha256": digest}
     files.write_text(out / "metrics.json", json.dumps(figures, indent=2) + "\n")

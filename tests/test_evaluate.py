@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dcgan import cli, evaluate, runs
+from keras_dcgan import cli, evaluate, pipeline, runs
 from keras_dcgan.config import SettingError, TrainConfig
 from keras_dcgan.datasets import DatasetUnavailable, named
 from keras_dcgan.datasets.classes import Classes
@@ -69,6 +69,19 @@ def test_a_generator_with_classes_is_also_measured_by_class(mnist, tmp_path, cap
     assert cv2.imread(str(tmp_path / "new" / "confusion.png")).std() > 5
     assert (tmp_path / "new" / "nearest.png").exists()
     assert "agreement" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_mirrored_copies_are_looked_for_in_runs_that_mirror(generator, tmp_path, mnist, monkeypatch, mirror):
+    np.save(tmp_path / "digits.npy", mnist[:300])
+    settings = TrainConfig(dataset=str(tmp_path / "digits.npy"), channels=1, mirror=mirror)
+    runs.write_config(tmp_path / "config.json", settings, {})
+    (tmp_path / "generator.keras").write_bytes(generator.read_bytes())
+    copies = pipeline.as_generated(mnist[:150, :, ::-1], 16, 1)
+    monkeypatch.setattr("keras_dcgan.metrics.report.draw_images", lambda generator, inputs, *_: copies[: len(inputs)])
+    run(f"--run_dir={tmp_path}", "--samples=150")
+    copied = json.loads((tmp_path / "metrics.json").read_text())["copying"]["copied"]
+    assert copied > 0.95 if mirror else copied < 0.3
 
 
 def test_a_run_folder_gives_the_data_set_and_takes_the_results(generator, tmp_path, digits):

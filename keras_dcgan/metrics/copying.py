@@ -44,14 +44,14 @@ def thumbnails(images: np.ndarray) -> np.ndarray:
     return np.stack(averages).reshape(len(images), -1)
 
 
-def find_copies(fakes: np.ndarray, reals: np.ndarray) -> Copies:
+def find_copies(fakes: np.ndarray, reals: np.ndarray, mirrored: bool = False) -> Copies:
     """Which generated images lie closer to a training picture than new real pictures would (Meehan et al. 2020).
 
     A copy lies much closer to one training picture than to all others. So each image has a relative distance in [0, 1]:
     that to the nearest training picture, divided by that to the third nearest, as the second may be a version of the
     first (compare Carlini et al. 2023, "Extracting training data from diffusion models"). It does not depend on how
     varied the pictures are around the image: digits 1 lie close together, but are no copies. It is close to 1 for an
-    average of many pictures, which is far from each of them. Mirrored copies are not found.
+    average of many pictures, which is far from each of them.
 
     No pictures need to be held back to know what to expect. A training picture that is left out, and compared with the
     others, is to them what a new real picture is to all: its relative distance has the same distribution. A picture
@@ -60,6 +60,8 @@ def find_copies(fakes: np.ndarray, reals: np.ndarray) -> Copies:
     Args:
       fakes: float [M, D], the `thumbnails` of generated images.
       reals: float [N, D], those of all training pictures, in random order: the first `LEFT_OUT` are left out.
+      mirrored: whether the generator was trained on their mirror images too; then an image is as far from a picture as
+        from the nearer one of it and its mirror image.
 
     Returns:
       The copies; their figures are `copied`, the share of fakes with a relative distance below the 5 % quantile of the
@@ -74,11 +76,12 @@ def find_copies(fakes: np.ndarray, reals: np.ndarray) -> Copies:
       ('no sign of copying', 1.0)
     """
     reals, fakes = checked(reals, fakes, at_least=2, dtype=np.float32)
-    centre = reals.mean(axis=0)  # |x|^2 - 2 x.y + |y|^2 loses fewer digits near the origin
-    reals, fakes = reals - centre, fakes - centre
-    same = SAME**2 * float(np.square(reals).sum(axis=1).mean())
-    left_out, _ = _relative_distances(reals[:LEFT_OUT], reals, same, leave_out=True)
-    found, originals = _relative_distances(fakes, reals, same)
+    references = np.stack([reals, _mirror(reals)] if mirrored else [reals])  # (1 or 2, N, D)
+    centre = references.mean(axis=(0, 1))  # |x|^2 - 2 x.y + |y|^2 loses fewer digits near the origin
+    references, fakes = references - centre, fakes - centre
+    same = SAME**2 * float(np.square(references[0]).sum(axis=1).mean())
+    left_out, _ = _relative_distances(references[0, :LEFT_OUT], references, same, leave_out=True)
+    found, originals = _relative_distances(fakes, references, same)
     copied = float(np.mean(found < np.quantile(left_out, EXPECTED)))
     suspects = np.argsort(found, kind="stable")
     figures = {
@@ -88,23 +91,33 @@ def find_copies(fakes: np.ndarray, reals: np.ndarray) -> Copies:
     return Copies(figures, suspects, originals[suspects])
 
 
+def _mirror(small: np.ndarray) -> np.ndarray:
+    """The `thumbnails` of mirror images: [N, D] -> [N, D]."""
+    return small.reshape(len(small), SIDE, SIDE, -1)[:, :, ::-1].reshape(small.shape)
+
+
 def _relative_distances(
     queries: np.ndarray, references: np.ndarray, same: float, leave_out: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The relative distance of each query [N, D] to the references [M, D], float32 [N], and the nearest, int [N].
+    """The relative distance of each query [N, D] to the references, float32 [N], and the nearest, int [N].
 
     Args:
+      references: float32 [V, M, D], V versions of each; the nearest one counts.
       same: squared distance up to which references are the same picture.
       leave_out: whether to leave out each query, which is a reference, with its duplicates.
     """
     relative, originals = np.ones(len(queries), np.float32), np.empty(len(queries), np.int64)
-    for rows in blocks(len(queries), len(references)):
-        squared = squared_distances(queries[rows], references)  # (rows, M)
+
+    def distances(rows: np.ndarray) -> np.ndarray:  # (rows, M)
+        return np.minimum.reduce([squared_distances(rows, version) for version in references])
+
+    for rows in blocks(len(queries), references.shape[1]):
+        squared = distances(queries[rows])
         if leave_out:
             squared[squared <= same] = np.inf
         originals[rows] = squared.argmin(axis=1)
         first = squared.min(axis=1)
-        squared[squared_distances(references[originals[rows]], references) <= same] = np.inf  # it and its duplicates
+        squared[distances(references[0, originals[rows]]) <= same] = np.inf  # it and its duplicates
         third = np.partition(squared, 1, axis=1)[:, 1]
         enough = np.isfinite(third)  # with fewer than three different references nothing stands out: 1
         relative[rows][enough] = np.sqrt(first[enough] / third[enough])

@@ -94,6 +94,7 @@ def evaluate(
     with_picture: bool = True,
     classes: "Classes | None" = None,
     extractor: Extractor | None = None,
+    mirrored: bool = False,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Every figure of a generator, the same figures of reals against reals, and pictures of samples beside reals.
 
@@ -107,6 +108,7 @@ def evaluate(
         extractor, or `SEARCHED` of them if they are on disk.
       classes: what the labels of a generator with classes mean; by default the data's. The samples have their mix.
       extractor: makes the features; by default the one for the data's name.
+      mirrored: whether the generator was trained on the images' mirror images too: copies of these count as copies.
 
     Returns:
       The figures as JSON values, and the pictures uint8 [H', W', C] from `nearest_picture` by name: "nearest", the
@@ -157,7 +159,7 @@ def evaluate(
     if not with_picture:
         return figures, {}
     candidates = (reals, others, *further)  # in the order of `order`
-    copies = find_copies(fakes.thumbnails, np.concatenate([seen.thumbnails for seen in candidates]))
+    copies = find_copies(fakes.thumbnails, np.concatenate([seen.thumbnails for seen in candidates]), mirrored)
     figures["copying"] = copies.figures
     found = nearest(fakes.features[:SHOWN], np.concatenate([seen.features for seen in candidates]), NEIGHBOURS)
     first = generate(np.arange(samples)[:DRAWN_AT_ONCE])[:SHOWN]

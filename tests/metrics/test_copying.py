@@ -93,6 +93,26 @@ def test_duplicates_in_the_data_neither_hide_copies_nor_make_new_pictures_look_l
     assert find_copies(copies, everything).figures == pytest.approx(find_copies(copies, reals).figures, abs=0.01)
 
 
+def test_mirrored_copies_are_found_where_the_generator_saw_mirror_images(mnist, reals, held_out, copies):
+    flipped = thumbnails(noisy(mnist[:1000, :, ::-1]))
+    assert find_copies(flipped, reals).figures["copied"] < 0.2  # it is not asked for them
+    for drawn in (flipped, copies):
+        found = find_copies(drawn, reals, mirrored=True)
+        assert found.figures["copied"] > 0.95
+        assert (found.suspects == found.originals).mean() > 0.98
+    new = find_copies(held_out, reals, mirrored=True).figures
+    assert new["copied"] == pytest.approx(0.05, abs=0.025) and new["nearer"] == pytest.approx(0.5, abs=0.05)
+    assert new["verdict"] == "no sign of copying"
+
+
+def test_pictures_that_are_their_own_mirror_images_count_once(mnist):
+    symmetric = np.concatenate([mnist[:, :, :14], mnist[:, :, 13::-1]], axis=2)
+    reals, new = thumbnails(symmetric[:TRAINING]), thumbnails(symmetric[TRAINING : TRAINING + 500])
+    assert find_copies(new, reals, mirrored=True).figures == pytest.approx(find_copies(new, reals).figures, abs=1e-3)
+    drawn = thumbnails(noisy(symmetric[:500]))
+    assert find_copies(drawn, reals, mirrored=True).figures["copied"] > 0.95
+
+
 def test_drawing_little_but_new_is_hardly_suspicious(mnist, reals):
     """The digits 1 lie closer to each other than most digits do; only the plain distance takes them for copies."""
     ones = thumbnails(mnist[10_000:20_000][load_labels("mnist")[10_000:20_000] == 1])
