@@ -1,9 +1,9 @@
-"""Another discriminator of the same interface; `benchmarks.recipe` compares it with that of `keras_dcgan.networks`."""
+"""Other discriminators of the same interface; `benchmarks.recipe` compares them with that of `keras_dcgan.networks`."""
 
 import keras
 from keras import layers
 
-from keras_dcgan.networks import build_generator
+from keras_dcgan.networks import build_discriminator, build_generator
 
 
 def build_paired_discriminator(width: int, image_size: int, channels: int, classes: int = 0) -> keras.Model:
@@ -27,6 +27,19 @@ def build_half_paired_discriminator(width: int, image_size: int, channels: int, 
     return build_paired_discriminator(width // 2, image_size, channels, classes)
 
 
+def build_plain_discriminator(width: int, image_size: int, channels: int, classes: int = 0) -> keras.Model:
+    """Ours without batch normalisation, from the initial weights of He et al. (2015), which keep the signal's size."""
+    ours = build_discriminator(width, image_size, channels, classes)
+    x = ours.input
+    for layer in ours.layers[1:]:
+        if isinstance(layer, layers.Conv2D):
+            layer = layer.from_config(layer.get_config() | {"kernel_initializer": "he_normal"})
+        if not isinstance(layer, layers.BatchNormalization):
+            x = layer(x)
+    return keras.Model(ours.input, x, name="discriminator")
+
+
 BUILDERS = {
+    "plain": (build_generator, build_plain_discriminator),
     "paired": (build_generator, build_half_paired_discriminator),
 }

@@ -34,7 +34,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "augment_all": {"augment": "color,translation,cutout"},
     "mirror": {"mirror": True},
     "native": {"image_size": 32},
-    "paired": {},  # the discriminator of `benchmarks.backbones`
+    "paired": {},  # the discriminators of `benchmarks.backbones`: this one, and the next
+    "plain": {},
     "transposed": {"upsampling": "transposed"},
     "relativistic": {},  # the loss of `benchmarks.relativistic`
     "no_r1": {"r1_weight": 0.0},

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks import gpu, networks, race, recipe, scaling
+from benchmarks import backbones, gpu, networks, race, recipe, scaling
 from benchmarks.flops import hlo_flops, step_flops
 from keras_dcgan.config import from_preset
 from keras_dcgan.networks import build_discriminator, build_generator
@@ -162,6 +162,15 @@ def test_the_recipe_refuses_an_unknown_row_and_reports_a_failed_run(command, mon
     for good, code in ((lambda _, run: True, 0), (lambda _, run: run["seed"] == 1, 1)):
         monkeypatch.setattr(recipe, "start", good)
         assert recipe.main([]) == code
+
+
+def test_the_other_discriminators_have_the_interface_of_ours_and_no_batch_normalisation():
+    for _, build in backbones.BUILDERS.values():
+        network = build(4, 16, 1, 10)
+        assert network.input_shape == (None, 16, 16, 1) and network.output_shape == (None, 10)
+        assert network.layers and not [weight for weight in network.weights if "moving" in weight.path]
+    kernel = backbones.build_plain_discriminator(32, 16, 1).get_layer("d2").kernel.numpy()
+    assert kernel.shape == (4, 4, 32, 64) and kernel.std() == pytest.approx((2 / (16 * 32)) ** 0.5, rel=0.02)
 
 
 def test_the_overhead_of_a_run_names_each_of_its_parts(command, mnist):
