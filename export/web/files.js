@@ -10,8 +10,8 @@ const NAME = 'keras-dcgan-generator'; // what the files say of themselves
 const KINDS = {
   int8: 'small and fast',
   'int8-full': 'small and fast, larger errors',
-  float32: 'as Keras draws, 3 times the time of int8',
-  float16: 'as Keras draws, 10 times the time of int8',
+  float32: 'as Keras draws, up to 3.5 times the time of int8',
+  float16: 'as Keras draws, up to 16 times the time of int8',
 };
 
 /** What was exported, by export.json: [{file, kind, bytes}], or [] if it cannot be read. */
