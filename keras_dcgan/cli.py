@@ -89,7 +89,7 @@ def define_settings(given: Given, names: Sequence[str]) -> None:
     }
     for field in dataclasses.fields(TrainConfig):
         if field.name in names and field.metadata["path"]:
-            define_path(given, field.name, field.metadata["help"], remote=field.name == "dataset")
+            define_path(given, field.name, field.metadata["help"])
         elif field.name in names and field.metadata["auto"]:
             parser = _NumberOrAuto(field)
             flags.DEFINE(parser, field.name, None, field.metadata["help"], given)  # type: ignore[arg-type]

@@ -65,6 +65,11 @@ def main(given: cli.Given) -> None:
     _, size, _, channels = generator.output_shape
     config = dataclasses.replace(config, image_size=size, channels=channels)
     data = source.open_data(config, with_labels=True)
+    if not (file.parent / runs.CONFIG).exists():
+        logging.warning(
+            "There is no %s beside %s, so pictures are cropped, on white, and mirrored copies are not looked for.",
+            runs.CONFIG, file,
+        )  # fmt: skip
     figures, pictures = report.evaluate(
         generator, data, given.samples, given.seed, classes=classes, extractor=extractor, mirrored=config.mirror
     )
@@ -84,11 +89,17 @@ def main(given: cli.Given) -> None:
 
 
 def read_settings(given: cli.Given) -> TrainConfig:
-    """The settings that say which images a generator was trained on: its run's, or the defaults, and the flags."""
+    """The settings that say which images a generator was trained on, with those of the flags.
+
+    They are its run's: of `--run_dir` or, if there is one, of the `config.json` beside `--generator`.
+    """
+    place = given.run_dir or (given.generator and Path(given.generator).parent)
     try:
-        config = runs.read_config(Path(given.run_dir) / runs.CONFIG) if given.run_dir else TrainConfig()
-    except FileNotFoundError as error:
-        raise cli.UserError(f"--run_dir={given.run_dir}: holds no run ({runs.CONFIG} is missing)") from error
+        config = runs.read_config(Path(place) / runs.CONFIG) if place else TrainConfig()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if given.run_dir:
+            raise cli.UserError(f"--run_dir={given.run_dir}: holds no run ({runs.CONFIG} is missing)") from error
+        config = TrainConfig()
     dataset = config.dataset if given.dataset is None else given.dataset
     return dataclasses.replace(config, dataset=source.locate(dataset), data_dir=given.data_dir or config.data_dir)
 

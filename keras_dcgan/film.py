@@ -12,10 +12,11 @@ from keras_dcgan.tools import draw
 SECONDS = 10  # a film of many grids; few of them stand for `LONGEST` each
 LONGEST = 0.5
 LAST = 2  # seconds for the last grid
+MOST = SECONDS * draw.FRAMES_PER_SECOND  # grids; of more, as many are left out evenly
 
 
 def write_film(run_dir: str | Path, path: str | Path) -> int:
-    """Writes the grids in `run_dir/samples` as a film, without the real images beside them, and returns their number.
+    """Writes the grids in `run_dir/samples` as a film, without the real images beside them, and returns how many.
 
     The film lasts up to 12 seconds, the last grid for 2 of them. Raises SettingError if the run has written no grid,
     BadFile for a name that ends in none of `draw.ANIMATIONS`, and OSError if a file cannot be read or written.
@@ -30,8 +31,9 @@ def write_film(run_dir: str | Path, path: str | Path) -> int:
     grids = sorted(Path(run_dir).glob("samples/step_*.png"), key=lambda grid: (len(grid.name), grid.name))  # by step
     if not grids:
         raise SettingError(f"run_dir={run_dir}", "holds no sample grids; a run writes them every sample_every steps")
-    draw.write_animation(path, _frames(grids))
-    return len(grids)
+    shown = [grids[i] for i in np.linspace(0, len(grids) - 1, min(len(grids), MOST)).astype(int)]
+    draw.write_animation(path, _frames(shown))
+    return len(shown)
 
 
 def _frames(grids: list[Path]) -> Iterator[np.ndarray]:

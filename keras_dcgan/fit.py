@@ -55,7 +55,8 @@ def main(given: cli.Given) -> None:
     with storage.local_folder(place, fetch=given.resume) as folder, contextlib.ExitStack() as held:
         worker = _worker(folder, settings, given.resume)
         configs = _configurations(given.preset, settings, folder, given.resume, worker)
-        if worker.chief and not given.resume and storage.is_remote(place) and not storage.Remote(place).is_empty():
+        begins = worker.chief and not given.resume
+        if begins and storage.is_remote(place) and not storage.Remote(place).is_empty(runs.LEFT):
             raise SettingError(f"run_dir={place}", "holds files; add --resume to continue a run, or give another place")
         _check(next(iter(configs.values())), folder)
         if worker.chief:

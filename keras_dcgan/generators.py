@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CLASSES = "classes.json"  # in the ZIP archive of a generator with classes
 STEPS_BETWEEN = 24  # frames from one latent vector to the next
+AS_FLOATS = 1024  # images in memory as float32 at a time
 
 
 def save_network(path: Path, network: keras.Model, classes: Classes | None = None) -> None:
@@ -159,7 +160,13 @@ def draw_images(generator: keras.Model, inputs: Inputs, batch_size: int = 64) ->
       >>> images.shape, images.dtype
       ((4, 16, 16, 3), dtype('uint8'))
     """
-    return to_uint8(generator.predict(inputs, batch_size=batch_size, verbose=0))
+
+    def draw(part: slice) -> np.ndarray:
+        some = keras.tree.map_structure(lambda values: values[part], inputs)
+        return to_uint8(generator.predict(some, batch_size=batch_size, verbose=0))
+
+    count = len(keras.tree.flatten(inputs)[0])
+    return np.concatenate([draw(slice(i, i + AS_FLOATS)) for i in range(0, count, AS_FLOATS)])
 
 
 def interpolate(latents: np.ndarray, steps: int = STEPS_BETWEEN) -> Iterator[np.ndarray]:

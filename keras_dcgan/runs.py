@@ -26,6 +26,7 @@ GENERATORS = {"last": GENERATOR, "best": BEST_GENERATOR, "raw": RAW_GENERATOR}
 CONFIG = "config.json"
 DATASET_REPORT = "dataset.json"  # what was found in the data set; written before the run begins
 DATASET_PICTURE = "dataset.png"
+LEFT = (files.LOCK, DATASET_REPORT, DATASET_PICTURE)  # by a start that refused its data, or was killed
 CHECKPOINTS = "checkpoints"
 HISTORY = "history.csv"
 FORMAT = 1  # of config.json
@@ -44,9 +45,8 @@ def check_new(folder: str | Path) -> Path:
             "this folder already holds a run; add --resume to continue it (make fit FLAGS=--resume), or give another "
             "folder",
         )
-    left = (files.LOCK, DATASET_REPORT, DATASET_PICTURE)  # by a start that refused its data, or was killed
     if folder.exists() and (
-        not folder.is_dir() or any(path.name not in left and not files.is_temporary(path) for path in folder.iterdir())
+        not folder.is_dir() or any(path.name not in LEFT and not files.is_temporary(path) for path in folder.iterdir())
     ):
         raise SettingError(f"run_dir={folder}", "this exists and is not an empty folder; give another one")
     return folder
@@ -78,6 +78,11 @@ def check_resume(folder: str | Path, preset: str, given: dict[str, Any]) -> Trai
             raise SettingError(
                 f"{name}={value}", f"this run has {before}; another value would change its results, so begin a new run"
             )
+    if own.jit_compile == "on" and given.get("distribute", "off") != "off":
+        raise SettingError(
+            f"distribute={given['distribute']}",
+            "this run began with XLA, which several devices exclude; resume it on one device, or begin a new run",
+        )
     if "epochs" in given:
         given = {**given, "steps": 0}
     return dataclasses.replace(own, **given)

@@ -79,9 +79,13 @@ def test_mirrored_copies_are_looked_for_in_runs_that_mirror(generator, tmp_path,
     (tmp_path / "generator.keras").write_bytes(generator.read_bytes())
     copies = pipeline.as_generated(mnist[:150, :, ::-1], 16, 1)
     monkeypatch.setattr("keras_dcgan.metrics.report.draw_images", lambda generator, inputs, *_: copies[: len(inputs)])
-    run(f"--run_dir={tmp_path}", "--samples=150")
-    copied = json.loads((tmp_path / "metrics.json").read_text())["copying"]["copied"]
-    assert copied > 0.95 if mirror else copied < 0.3
+    for flags in (
+        [f"--run_dir={tmp_path}"],
+        [f"--generator={tmp_path}/generator.keras", f"--dataset={tmp_path}/digits.npy", f"--out={tmp_path}"],
+    ):
+        run(*flags, "--samples=150")
+        copied = json.loads((tmp_path / "metrics.json").read_text())["copying"]["copied"]
+        assert copied > 0.95 if mirror else copied < 0.3
 
 
 def test_a_run_folder_gives_the_data_set_and_takes_the_results(generator, tmp_path, digits):
@@ -170,3 +174,8 @@ def test_a_mistake_is_one_line(command, generator, flags, message):
     assert done.returncode == 2
     assert message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_file_is_no_run_folder(generator):
+    with pytest.raises(cli.UserError, match=r"generator\.keras: holds no run"):
+        run(f"--run_dir={generator}")

@@ -45,6 +45,18 @@ def test_a_film_of_many_grids_does_not_last_longer(run):
     assert len(list(film._frames(grids))) == 149 + 40
 
 
+def test_of_very_many_grids_some_are_left_out_but_not_the_last(run, tmp_path):
+    for step in range(2000, 2400):
+        (run / "samples" / f"step_{step:06d}.png").symlink_to(run / "samples" / "step_000500.png")
+    draw.write_image(run / "samples" / "step_002400.png", np.full((32, 104, 3), 250, np.uint8))
+    assert film.write_film(run, tmp_path / "training.mp4") == 200
+    video, brightness = cv2.VideoCapture(f"{tmp_path}/training.mp4"), []
+    while (read := video.read())[0]:
+        brightness.append(float(read[1].mean()))
+    assert len(brightness) == 199 + 40  # 12 seconds
+    assert brightness[0] < 60 and min(brightness[-40:]) > 240
+
+
 def test_steps_beyond_a_million_come_last(run, tmp_path):
     draw.write_image(run / "samples" / "step_1000000.png", np.full((32, 104, 3), 250, np.uint8))
     make(f"--run_dir={run}", f"--film={tmp_path}/training.webp")

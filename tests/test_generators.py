@@ -64,6 +64,22 @@ def test_drawn_images_are_the_generators_as_uint8():
     np.testing.assert_allclose(images, (np.asarray(generator(latents)) + 1) * 127.5, atol=0.51)
 
 
+def test_many_images_are_drawn_in_parts_and_are_the_same(monkeypatch):
+    generator = build_generator(2, 16, 1, 5, classes=3)
+    inputs = {"latents": draw_latents(11, 5, 0), "labels": np.arange(11, dtype=np.int32) % 3}
+    whole, sizes = draw_images(generator, inputs, batch_size=2), []
+    monkeypatch.setattr("keras_dcgan.generators.AS_FLOATS", 4)
+    predict = generator.predict
+
+    def counted(some, **how):
+        sizes.append(len(some["labels"]))
+        return predict(some, **how)
+
+    monkeypatch.setattr(generator, "predict", counted)
+    np.testing.assert_array_equal(draw_images(generator, inputs, batch_size=2), whole)
+    assert sizes == [4, 4, 3]
+
+
 def test_a_generator_that_draws_nan_raises():
     generator = build_generator(2, 16, 1, 5)
     generator.trainable_variables[0].assign(generator.trainable_variables[0] * np.nan)

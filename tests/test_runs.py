@@ -57,6 +57,13 @@ def test_an_installed_package_does_not_take_the_commit_of_the_checkout_around_it
     assert runs.source_code() == {"commit": None, "url": None}
 
 
+def test_a_run_that_began_with_xla_stays_on_one_device(tmp_path):
+    runs.begin(tmp_path, TrainConfig(jit_compile="on"), "GPU")
+    with pytest.raises(SettingError, match=r"^distribute=mirrored: this run began with XLA.*resume it on one device"):
+        runs.check_resume(tmp_path, "auto", {"distribute": "mirrored"})
+    assert runs.check_resume(tmp_path, "auto", {"distribute": "off"}).jit_compile == "on"
+
+
 def test_a_resumed_run_writes_its_new_settings_and_removes_what_a_kill_left(tmp_path):
     runs.begin(tmp_path, TrainConfig(steps=10), "CPU")
     before = json.loads((tmp_path / "config.json").read_text())

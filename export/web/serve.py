@@ -14,6 +14,7 @@ import html
 import http.server
 import io
 import json
+import os
 import socket
 import sys
 import threading
@@ -113,8 +114,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         super().__init__(*arguments, **options)
 
     def send_head(self) -> io.BytesIO | None:
-        name = unquote(urlsplit(self.path).path).removeprefix("/") or "index.html"
         try:
+            name = unquote(urlsplit(self.path).path).removeprefix("/") or "index.html"
             content = read(site(self.exported, self.url)[name])  # read anew, so a new export is seen at once
         except (ValueError, KeyError, OSError):
             self.send_error(404)
@@ -197,7 +198,7 @@ def write(exported: Path, out: Path, url: str) -> None:
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser()
+    return Path(os.path.expanduser(text))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -160,7 +160,7 @@ def evaluate(
         return figures, {}
     candidates = (reals, others, *further)  # in the order of `order`
     copies = find_copies(fakes.thumbnails, np.concatenate([seen.thumbnails for seen in candidates]), mirrored)
-    figures["copying"] = copies.figures
+    figures["copying"] = copies.figures | ({"searched": len(order)} if len(order) < len(data) else {})
     found = nearest(fakes.features[:SHOWN], np.concatenate([seen.features for seen in candidates]), NEIGHBOURS)
     first = generate(np.arange(samples)[:DRAWN_AT_ONCE])[:SHOWN]
     suspects, originals = generate(copies.suspects[:SHOWN]), order[copies.originals[:SHOWN, np.newaxis]]
@@ -194,7 +194,7 @@ def _add_classes(
 
 def _order(data: "Data", samples: int, seed: int, with_picture: bool) -> np.ndarray:
     """Indices of the reals to look at: first the reference, then as many for the floor, then more to search among."""
-    order = np.random.default_rng(seed).permutation(len(data))
+    order = np.random.default_rng([seed, 1]).permutation(len(data))  # not the reals by which a run chose its best
     if not with_picture:
         return order[: 2 * samples]
     return order if isinstance(data.images, np.ndarray) else order[: max(SEARCHED, 2 * samples)]

@@ -34,6 +34,8 @@ def as_text(figures: dict[str, Any]) -> str:
             f"copying: {copying['copied']:.1%} of the samples lie as close to a training picture as copies do "
             f"(new real pictures: {copying['expected']:.0%}): {copying['verdict']}"
         )
+        if "searched" in copying:
+            lines.append(f"only {copying['searched']:,} training pictures were searched: copies of the others look new")
     return "\n".join(lines)
 
 

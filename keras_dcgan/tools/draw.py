@@ -15,6 +15,7 @@ GAP = 8  # grey pixels between two grids
 LONGEST = 10  # times as long as the other side a stretched image is at most
 ANIMATIONS = (".gif", ".webp", ".mp4")
 FRAMES_PER_SECOND = 20
+JPEG_SIDE = 65_500  # pixels at most
 LEAST_SHARE = 0.0005  # of a confusion figure; smaller ones would be written as 0.0
 
 
@@ -146,6 +147,8 @@ def write_animation(path: str | Path, frames: Iterable[np.ndarray]) -> None:
 
 
 def _save(picture: Image.Image, path: str | Path, temporary: Path, **options: Any) -> None:
+    if Path(path).suffix.lower() in (".jpg", ".jpeg") and max(picture.size) > JPEG_SIDE:
+        raise BadFile(f"{path}: a JPEG has at most {JPEG_SIDE:,} pixels a side; write a .png")
     try:
         picture.save(temporary, **options)
     except ValueError as error:  # a WebP has at most 16,383 pixels a side

@@ -75,11 +75,11 @@ class Remote:
         names = [path.removeprefix(self.root + "/") for path in inside]
         return [name for name in names if name != LOCK and ".." not in name.split("/")]
 
-    def is_empty(self) -> bool:
-        """Whether it holds no files. Also tries to write one, so that a store that refuses says so before the work."""
+    def is_empty(self, but: Iterable[str] = ()) -> bool:
+        """Whether it holds no files but these. Tries to write one, so that a store that refuses says so at once."""
         with self._naming():
             self.store.pipe_file(f"{self.root}/{LOCK}", b"")
-        return not self.names()
+        return not set(self.names()) - set(but)
 
     def read(self, name: str) -> bytes:
         """The content of a small file."""
@@ -183,6 +183,8 @@ def _renaming(old: str, new: str) -> Iterator[None]:
         yield
     except Exception as error:
         error.args = tuple(part.replace(old, new) if isinstance(part, str) else part for part in error.args)
+        if isinstance(error, OSError) and error.filename is not None:
+            error.filename = os.fsdecode(error.filename).replace(old, new)
         raise
     finally:
         handler.removeFilter(rename)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import logging
 
 from keras_dcgan import __version__, runs
-from keras_dcgan.config import SettingError, TrainConfig
+from keras_dcgan.config import SettingError, TrainConfig, setting_names
 from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.datasets.data import Data
 from keras_dcgan.gan import DCGAN
@@ -102,7 +102,7 @@ class Workers:
         """Raises SettingError if the workers are about to train different things, or with different programs."""
         if self.count == 1:
             return
-        settings = {**config.to_dict(), "data_dir": ""}
+        settings = config.to_dict() | dict.fromkeys(setting_names("path"))  # each has its own disk
         images = [data.images.shape, data.report.get("fingerprint"), data.report.get("classes")]
         program = [__version__, runs.source_code()["commit"], runs.versions()]
         found = self.gather([start, *(zlib.crc32(json.dumps(part).encode()) for part in (settings, images, program))])

@@ -60,7 +60,8 @@ class Checkpointing(StepCounter):
             check_weights(self.step, self.model)
             self.save()
             self._saved_at, self._saved_time = self.step, time.monotonic()
-        if (self.step >= self.total_steps or self.model.stop_training) and self._kept_at != self.step:
+        ended = self.step >= self.total_steps or self.model.stop_training or self.model.finished
+        if ended and self._kept_at != self.step:
             self.keep()
             self._kept_at = self.step
 

@@ -30,7 +30,7 @@ def make(config: TrainConfig, folder: Path, data: Data) -> list[callbacks.StepCo
     losses = Recorder(folder / runs.HISTORY, draw_losses, tensorboard)
     alarm_inputs = draw_inputs(data, config, ALARM_SAMPLES, config.seed + 1)
     watching: list[callbacks.StepCounter] = [
-        callbacks.LossHistory(losses, config.log_every, config.steps_per_epoch(len(data))),
+        callbacks.LossHistory(losses, config.log_every, max(config.steps_per_epoch(len(data)), 50 * config.log_every)),
         make_grid_callback(config, folder, data, tensorboard),
         guards.CollapseAlarm(alarm_inputs, choose_reals(data, config, ALARM_SAMPLES)),
     ]

@@ -23,12 +23,15 @@ def test_a_data_set_is_a_known_name_or_a_real_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mnist").mkdir()
     assert source.locate("./mnist") == str(tmp_path / "mnist")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert source.locate("~/mnist") == str(tmp_path / "mnist")
     for dataset, message in (
         ("mnits", "^dataset=mnits: no such folder or file, and none of mnist, .*; did you mean mnist"),
         ("/no/where", "^dataset=/no/where: no such folder or file"),
         ("", "^dataset=: no such folder"),
+        ("~nobody-of-this-name/photos", "^dataset=~nobody-of-this-name/photos: no such folder or file"),
+        ("loop", "^dataset=loop: no such folder or file"),
     ):
         with pytest.raises(SettingError, match=message):
             source.locate(dataset)
@@ -194,6 +197,20 @@ def test_a_resumed_run_needs_the_same_images(mixed, tmp_path, caplog):
     count = len(data)
     with pytest.raises(SettingError, match=rf"^resume: .*no longer holds .* \({count} then, {count - 1} now\)"):
         source.check_same(source.open_data(config), path)
+
+
+@pytest.mark.parametrize("count, changed", [(50, [17]), (5000, range(1, 4999))])
+def test_a_resumed_run_needs_the_same_array(tmp_path, count, changed):
+    images = np.random.default_rng(0).integers(0, 256, (count, 8, 8, 1), np.uint8)
+    config = TrainConfig(dataset=str(tmp_path / "a.npy"), image_size=16, channels=1)
+    np.save(config.dataset, images)
+    data = source.open_data(config)
+    source.write_report(data, config, tmp_path)
+    source.check_same(source.open_data(config), tmp_path / "dataset.json")
+    images[list(changed)] ^= 1
+    np.save(config.dataset, images)
+    with pytest.raises(SettingError, match="no longer holds the images"):
+        source.check_same(source.open_data(config), tmp_path / "dataset.json")
 
 
 def test_a_reading_error_names_the_file_and_not_tensorflow(tmp_path):

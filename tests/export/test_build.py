@@ -141,6 +141,8 @@ def test_the_frechet_distances_show_what_quantising_costs(exported, run_dir, mni
     assert found["features"] == "mnist-classifier" and found["samples"] == 200
     assert 0 < found["real"] < found["keras"] / 3  # noise is not digits
     assert abs(found["float32"] / found["keras"] - 1) < 0.01 and abs(found["int8"] / found["keras"] - 1) < 0.1
+    monkeypatch.setattr(pictures, "load_images", lambda *_: mnist[:301])
+    assert pictures.frechet_distances(CONFIG, generator, files, 200)["samples"] == 150  # as many as the reals
     monkeypatch.setattr(pictures.logging, "info", lambda text, *values: logged.append(text % values))
     photos = dataclasses.replace(CONFIG, dataset="/some/photos")
     assert pictures.frechet_distances(photos, generator, files, 200) is None

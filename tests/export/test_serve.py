@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
@@ -77,6 +78,12 @@ def test_the_page_and_the_export_are_served(url):
         assert answer.read() == b"model" and answer.headers["Content-Type"] == "application/octet-stream"
     assert status(f"{url}models/export.json?x=1") == 200
     assert status(f"{url}models/other.tflite") == status(f"{url}serve.py") == status(f"{url}models/") == 404
+
+
+def test_an_address_that_is_none_is_not_found(url):
+    with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=10) as line:
+        line.sendall(b"GET http://[ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert line.makefile("rb").readline().split()[1] == b"404"
 
 
 def test_files_are_sent_compressed_to_those_who_accept_it(url, folder):

@@ -8,7 +8,7 @@ import pytest
 from keras_dcgan.config import SettingError
 from keras_dcgan.datasets.source import Data
 from keras_dcgan.generators import draw_latents
-from keras_dcgan.metrics import features, frechet_distance, report
+from keras_dcgan.metrics import features, frechet_distance, report, show
 from keras_dcgan.pipeline import as_generated
 
 
@@ -49,7 +49,7 @@ def named(images, labels=None, name="mnist") -> Data:
 
 def test_the_nearest_reals_of_a_copy_are_its_originals_wherever_they_are(mnist):
     data, samples = mnist[:1000], 100
-    unmeasured = np.random.default_rng(0).permutation(1000)[2 * samples :]  # neither compared with nor in the floor
+    unmeasured = report._order(named(data), samples, 0, True)[2 * samples :]  # neither compared with nor in the floor
     _, pictures = report.evaluate(Copier(data[unmeasured]), named(data), samples, seed=0)
     picture = pictures["nearest"]
     bars = np.split(np.arange(picture.shape[1]), np.cumsum([4 * 28, 8] * 3))[1::2]
@@ -65,7 +65,7 @@ def test_the_nearest_reals_of_a_copy_are_its_originals_wherever_they_are(mnist):
 
 def test_drawing_the_reals_themselves_is_perfect_and_numbers_repeat(mnist):
     data = named(mnist[:1200], np.repeat(np.arange(10, dtype=np.uint8), 120))
-    reference = np.random.default_rng(3).permutation(1200)[:500]
+    reference = report._order(data, 500, 3, False)[:500]
     measure = lambda seed: report.evaluate(Copier(data.images[reference]), data, 500, seed, False)  # noqa: E731
     result, pictures = measure(3)
     assert pictures == {} and "copying" not in result
@@ -142,6 +142,19 @@ def test_images_on_disk_give_the_same_figures_and_only_some_are_searched(mnist, 
     searched, _ = report.evaluate(copier, named(images, labels), 100, 0)
     assert searched["generated"] == in_memory["generated"] and searched["copying"] != in_memory["copying"]
     assert sum(images.reads) == 300 + 16 * 3 + 16
+    assert searched["copying"]["searched"] == 300 and "searched" not in in_memory["copying"]
+    assert "only 300 training pictures were searched" in show.as_text(searched)
+    assert "were searched" not in show.as_text(in_memory)
+
+
+def test_the_reals_are_not_those_by_which_a_run_chooses_its_best_generator(mnist, monkeypatch):
+    seen = []
+    monkeypatch.setattr(OnDisk, "__getitem__", lambda self, indices: (seen.append(indices), self.images[indices])[1])
+    images = OnDisk(mnist[:1000])
+    report.make_reference(features.load_extractor("mnist"), images, 28, 1, samples=200, seed=0)
+    report.evaluate(Copier(mnist[:1000]), named(images), 200, seed=0, with_picture=False)
+    of_run, of_evaluate = seen[0][:200], seen[1]
+    assert len(of_run) == len(of_evaluate) == 200 and len(set(of_run) & set(of_evaluate)) < 80  # by chance: 40
 
 
 def test_a_generator_that_draws_nan_gives_no_figures(mnist):

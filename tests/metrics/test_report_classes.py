@@ -51,7 +51,7 @@ def test_agreement_with_a_perfect_artist_is_the_accuracy_of_the_classifier(label
         features.load_extractor("mnist").features_and_classes(labelled.images[indices])[1] == labels
     )
     assert figures["generated"]["agreement"] == accuracy(artist.drawn, labelled.labels[artist.drawn]) > 0.98
-    reference = np.random.default_rng(0).permutation(8000)[:4000]
+    reference = report._order(labelled, 4000, 0, False)[:4000]
     assert figures["real"]["agreement"] == accuracy(reference, labelled.labels[reference])
     np.testing.assert_array_equal(artist.asked, labelled.classes.draw(4000, 0))
 

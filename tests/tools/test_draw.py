@@ -133,4 +133,7 @@ def test_the_confusion_figure_is_a_picture_for_any_names(tmp_path):
 def test_an_image_too_large_for_its_format_is_named(tmp_path):
     with pytest.raises(BadFile, match=r"grid\.webp: .*16383"):
         draw.write_image(tmp_path / "grid.webp", np.zeros((1, 16_384, 1), np.uint8))
+    for shape in ((1, 65_501, 1), (65_501, 1, 3)):
+        with pytest.raises(BadFile, match=r"grid\.jpg: a JPEG has at most 65,500 pixels a side"):
+            draw.write_image(tmp_path / "grid.jpg", np.zeros(shape, np.uint8))
     assert list(tmp_path.iterdir()) == []

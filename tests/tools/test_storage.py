@@ -108,6 +108,17 @@ def test_messages_name_the_place_and_not_the_local_copy(url, capfd):
         logging.info("Wrote %s", folder / "grid.png")
         raise BadFile(f"{folder}/config.json: damaged")
     assert "Wrote memory://bucket/run/grid.png" in capfd.readouterr().err
+    with pytest.raises(PermissionError) as denied, storage.local_folder(url, fetch=False) as folder:
+        raise PermissionError(13, "no permission", str(folder / "grid.png"))
+    assert denied.value.filename == "memory://bucket/run/grid.png"
+
+
+def test_a_place_is_empty_if_it_holds_nothing_but_what_is_named(url, tmp_path):
+    remote = storage.Remote(url)
+    assert remote.is_empty()
+    write(tmp_path / "here", **{"dataset.json": "{}"})
+    remote.send(tmp_path / "here")
+    assert not remote.is_empty() and remote.is_empty(but=["dataset.json"]) and not remote.is_empty(but=["dataset.png"])
 
 
 def test_ctrl_c_while_the_rest_is_sent_says_where_the_rest_is(url, monkeypatch, capfd):

@@ -17,7 +17,7 @@ from keras_dcgan.metrics.report import make_reference
 from keras_dcgan.networks import build_discriminator, build_generator
 from keras_dcgan.pipeline import as_generated
 from keras_dcgan.runs import BEST_GENERATOR, GENERATOR
-from keras_dcgan.training import guards, loop, quality
+from keras_dcgan.training import callbacks, guards, loop, quality
 
 
 def make() -> DCGAN:
@@ -89,6 +89,31 @@ def test_with_patience_a_run_ends_early_as_at_its_end_and_stays_ended(tmp_path, 
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*.csv")}
     longer = loop.train(dataclasses.replace(config, patience=3), tmp_path, resume=True)
     assert longer.step == 25
+
+
+@pytest.mark.parametrize("place, name", [(loop, "save_networks"), (callbacks.SampleGrid, "on_train_end")])
+def test_a_kill_when_patience_has_run_out_costs_no_network(tmp_path, monkeypatch, place, name):
+    class Killed(BaseException):
+        pass
+
+    def die(*_):
+        raise Killed
+
+    pictures = np.random.default_rng(0).integers(0, 256, (80, 28, 28, 1), np.uint8)
+    monkeypatch.setattr(named, "load_images", lambda *_: pictures)
+    distances = iter([1.0, 2.0])
+    monkeypatch.setattr(quality, "kernel_distance", lambda *_: (next(distances), 0.1))
+    config = from_preset("quick", {
+        "width": 2, "image_size": 16, "batch_size": 4, "steps": 100, "labels": "off", "sample_every": 0,
+        "measure_every": 5, "measure_samples": 32, "patience": 1, "checkpoint_every": 5, "precision": "float32",
+    })  # fmt: skip
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(place, name, die)
+        loop.train(config, tmp_path)
+    assert (tmp_path / "checkpoints" / "step-10.json").exists()
+    assert (tmp_path / GENERATOR).exists() == (name != "save_networks")
+    assert loop.train(config, tmp_path, resume=True).step == 10
+    assert (tmp_path / GENERATOR).exists() and (tmp_path / "samples" / "step_000010.png").exists()
 
 
 @pytest.mark.parametrize("constant, raised", [(True, True), (False, False)])

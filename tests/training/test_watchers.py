@@ -37,6 +37,13 @@ def test_a_grid_has_a_row_for_each_class_and_the_same_latents_in_each_column(tmp
     np.testing.assert_allclose(brightness, np.arange(10)[:, None].repeat(6, 1) * 25, atol=1)
 
 
+@pytest.mark.parametrize("log_every, steps", [(10, 500), (1, 50)])
+def test_the_losses_of_few_pictures_are_not_drawn_every_epoch(tmp_path, labelled, log_every, steps):
+    config = from_preset("quick", OPTIONS | {"log_every": log_every})
+    losses = watchers.make(config, tmp_path, loop.open_data(config, tmp_path, chief=False))[0]
+    assert losses.figure_every == steps
+
+
 def test_more_classes_than_pictures_show_as_many_as_fit(tmp_path, labelled):
     grid, _ = make_grid(tmp_path, sample_count=4)
     assert grid.columns == 1 and grid.inputs["labels"].tolist() == [0, 3, 6, 9]
