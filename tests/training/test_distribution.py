@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks import scaling
 from keras_dcgan import pipeline
-from keras_dcgan.config import SettingError
+from keras_dcgan.config import SettingError, from_preset
 from keras_dcgan.training import cluster, distribution
 from tests import loaded
 from tests.training import soak
@@ -188,6 +188,19 @@ def test_a_batch_that_cannot_be_split_is_refused():
     check(4)
     with pytest.raises(SettingError, match=r"batch_size=64: 3 devices share each batch, so it must be a multiple of 3"):
         check(3)
+
+
+def test_workers_need_the_same_settings_but_have_disks_of_their_own(monkeypatch, digits):
+    workers, seen = distribution.Workers(cluster.Member(0, 2)), []
+    monkeypatch.setattr(workers, "gather", lambda values: seen.append(values) or np.array([seen[0], values]))
+
+    def start(**settings) -> None:
+        workers.require_agreement(from_preset("quick", settings), 0, SimpleNamespace(images=digits, report={}))
+
+    start(cache_dir="/disk0", data_dir="/data0")
+    start(cache_dir="/disk1", data_dir="/data1")
+    with pytest.raises(SettingError, match="the workers' settings differ; start all of them with the same"):
+        start(seed=1)
 
 
 def tf_config(kind: str, index: int, **jobs) -> dict[str, str]:
