@@ -190,9 +190,9 @@ def test_a_batch_that_cannot_be_split_is_refused():
         check(3)
 
 
-def test_workers_need_the_same_settings_but_have_disks_of_their_own(monkeypatch, digits):
+def test_workers_need_the_same_settings_but_have_disks_of_their_own(digits):
     workers, seen = distribution.Workers(cluster.Member(0, 2)), []
-    monkeypatch.setattr(workers, "gather", lambda values: seen.append(values) or np.array([seen[0], values]))
+    workers.gather = lambda values: seen.append(values) or np.array([seen[0], values])
 
     def start(**settings) -> None:
         workers.require_agreement(from_preset("quick", settings), 0, SimpleNamespace(images=digits, report={}))
