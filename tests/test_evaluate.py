@@ -32,6 +32,7 @@ def test_the_command_writes_every_figure_with_its_floor(command, mnist, generato
     flags = [f"--generator={generator}", "--dataset=mnist", "--samples=200", f"--out={tmp_path}/new"]
     done = command("keras_dcgan.evaluate", *flags)
     assert done.returncode == 0, done.stderr
+    assert f"There is no config.json beside {generator}, so pictures are cropped" in done.stderr
     result = json.loads((tmp_path / "new" / "metrics.json").read_text())
     for side in ("generated", "real"):
         assert set(result[side]) == {
