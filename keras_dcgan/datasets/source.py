@@ -39,7 +39,7 @@ def locate(dataset: str) -> str:
     """
     if dataset in NAMED_DATASETS or storage.is_remote(dataset):
         return dataset
-    path = Path(os.path.realpath(os.path.expanduser(dataset)))  # as Path does, but for unknown users and loops
+    path = Path(os.path.realpath(os.path.expanduser(dataset)))  # Path raises for `~nobody` and loops
     if not dataset or not path.exists():
         close = difflib.get_close_matches(dataset, NAMED_DATASETS, 1)
         raise SettingError(

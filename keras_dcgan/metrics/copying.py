@@ -1,5 +1,6 @@
 """Whether a generator draws copies of its training pictures, measured on thumbnails."""
 
+import functools
 from typing import Any, NamedTuple
 
 import cv2
@@ -109,7 +110,7 @@ def _relative_distances(
     relative, originals = np.ones(len(queries), np.float32), np.empty(len(queries), np.int64)
 
     def distances(rows: np.ndarray) -> np.ndarray:  # (rows, M)
-        return np.minimum.reduce([squared_distances(rows, version) for version in references])
+        return functools.reduce(np.minimum, (squared_distances(rows, version) for version in references))
 
     for rows in blocks(len(queries), references.shape[1]):
         squared = distances(queries[rows])

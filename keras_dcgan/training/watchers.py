@@ -18,6 +18,9 @@ from keras_dcgan.training.quality import SampleQuality
 from keras_dcgan.training.recorder import Recorder, TensorBoard
 
 ALARM_SAMPLES = 64
+NEW_ROWS = (
+    50  # at least, before the losses are drawn again: with few pictures an epoch is short, and a figure takes time
+)
 
 
 def make(config: TrainConfig, folder: Path, data: Data) -> list[callbacks.StepCounter]:
@@ -29,8 +32,9 @@ def make(config: TrainConfig, folder: Path, data: Data) -> list[callbacks.StepCo
 
     losses = Recorder(folder / runs.HISTORY, draw_losses, tensorboard)
     alarm_inputs = draw_inputs(data, config, ALARM_SAMPLES, config.seed + 1)
+    figure_every = max(config.steps_per_epoch(len(data)), NEW_ROWS * config.log_every)
     watching: list[callbacks.StepCounter] = [
-        callbacks.LossHistory(losses, config.log_every, max(config.steps_per_epoch(len(data)), 50 * config.log_every)),
+        callbacks.LossHistory(losses, config.log_every, figure_every),
         make_grid_callback(config, folder, data, tensorboard),
         guards.CollapseAlarm(alarm_inputs, choose_reals(data, config, ALARM_SAMPLES)),
     ]

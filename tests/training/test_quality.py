@@ -67,15 +67,19 @@ def test_a_run_is_exhausted_after_so_many_measurements_without_a_new_best(values
     assert quality.is_exhausted(rows, "kernel_distance", patience) == ended
 
 
-def test_with_patience_a_run_ends_early_as_at_its_end_and_stays_ended(tmp_path, monkeypatch, caplog):
-    pictures = np.random.default_rng(0).integers(0, 256, (80, 28, 28, 1), np.uint8)
+def patient(monkeypatch, distances, **settings):
+    """The settings of a small run that finds these kernel distances, one every five steps."""
+    pictures, found = np.random.default_rng(0).integers(0, 256, (80, 28, 28, 1), np.uint8), iter(distances)
     monkeypatch.setattr(named, "load_images", lambda *_: pictures)
-    distances = iter([5.0, 1.0, 2.0, 3.0, 4.0])
-    monkeypatch.setattr(quality, "kernel_distance", lambda *_: (next(distances), 0.1))
-    config = from_preset("quick", {
+    monkeypatch.setattr(quality, "kernel_distance", lambda *_: (next(found), 0.1))
+    return from_preset("quick", {
         "width": 2, "image_size": 16, "batch_size": 4, "steps": 100, "labels": "off", "sample_every": 0,
-        "measure_every": 5, "measure_samples": 32, "patience": 2, "checkpoint_every": 0, "precision": "float32",
+        "measure_every": 5, "measure_samples": 32, "precision": "float32", **settings,
     })  # fmt: skip
+
+
+def test_with_patience_a_run_ends_early_as_at_its_end_and_stays_ended(tmp_path, monkeypatch, caplog):
+    config = patient(monkeypatch, [5.0, 1.0, 2.0, 3.0, 4.0], patience=2, checkpoint_every=0)
     with caplog.at_level(standard_logging.INFO, logger="absl"):
         outcome = loop.train(config, tmp_path)
     assert outcome.step == 20 and outcome.stopped_by is None
@@ -99,14 +103,7 @@ def test_a_kill_when_patience_has_run_out_costs_no_network(tmp_path, monkeypatch
     def die(*_):
         raise Killed
 
-    pictures = np.random.default_rng(0).integers(0, 256, (80, 28, 28, 1), np.uint8)
-    monkeypatch.setattr(named, "load_images", lambda *_: pictures)
-    distances = iter([1.0, 2.0])
-    monkeypatch.setattr(quality, "kernel_distance", lambda *_: (next(distances), 0.1))
-    config = from_preset("quick", {
-        "width": 2, "image_size": 16, "batch_size": 4, "steps": 100, "labels": "off", "sample_every": 0,
-        "measure_every": 5, "measure_samples": 32, "patience": 1, "checkpoint_every": 5, "precision": "float32",
-    })  # fmt: skip
+    config = patient(monkeypatch, [1.0, 2.0], patience=1, checkpoint_every=5)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(place, name, die)
         loop.train(config, tmp_path)
