@@ -18,9 +18,8 @@ from keras_dcgan.training.quality import SampleQuality
 from keras_dcgan.training.recorder import Recorder, TensorBoard
 
 ALARM_SAMPLES = 64
-NEW_ROWS = (
-    50  # at least, before the losses are drawn again: with few pictures an epoch is short, and a figure takes time
-)
+# At least, before the losses are drawn again: a figure takes time, and few pictures make short epochs.
+NEW_ROWS = 50
 
 
 def make(config: TrainConfig, folder: Path, data: Data) -> list[callbacks.StepCounter]:
