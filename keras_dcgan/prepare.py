@@ -102,7 +102,7 @@ def prepare(config: TrainConfig, out: Path, part: tuple[int, int] = (0, 1)) -> t
     if config.resize_mode == "stretch":  # square by now, but people are shown the shape that the pictures had
         about["aspect"], flags_of_fit["resize_mode"] = data.report.get("aspect", 1.0), "stretch"
     complete = prepared.write_prepared(data.images, out, about, f"Writing {out}", labels, part)
-    source.write_report(data, config, out)
+    source.write_report(data.report, config, out)
     return complete, flags_of_fit
 
 

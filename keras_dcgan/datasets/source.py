@@ -133,9 +133,11 @@ def describe_classes(data: Data) -> str:
     return data.found.describe(learned=data.classes is not None) if data.found else ""
 
 
-def write_report(data: Data, config: TrainConfig, folder: str | Path) -> None:
+def write_report(report: dict[str, Any], config: TrainConfig, folder: Path) -> None:
     """Writes `dataset.json` to a folder, made if it is missing: what was found, and the settings that decode it."""
-    _write_report(data.report, config, Path(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {name: written(name, getattr(config, name)) for name in setting_names("decoding")}
+    write_text(folder / DATASET_REPORT, json.dumps(settings | report, indent=2) + "\n")
 
 
 def check_same(data: Data, path: str | Path) -> None:
@@ -232,7 +234,7 @@ def _open_folder(config: TrainConfig, root: Path, skipping: bool, report_folder:
     candidates = len(scan.names) - len(outside)
     if not len(kept) or len(problems) > config.max_bad_share * candidates:
         if report_folder:
-            _write_report(report, config, report_folder)
+            write_report(report, config, report_folder)
         first = [f"{scan.names[index]}: {reason}" for index, reason in list(problems.items())[:LISTED]]
         more = f"; ... all in {report_folder / DATASET_REPORT}" if report_folder and len(problems) > LISTED else ""
         raise SettingError(
@@ -258,9 +260,3 @@ def _copy_of(config: TrainConfig) -> Path:
     """The local folder for prepared images that a configuration gives by URL."""
     root = Path(config.cache_dir) if config.cache_dir else named.cache_folder("remote")
     return root / urllib.parse.quote(config.dataset.rstrip("/"), safe="")
-
-
-def _write_report(report: dict[str, Any], config: TrainConfig, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = {name: written(name, getattr(config, name)) for name in setting_names("decoding")}
-    write_text(folder / DATASET_REPORT, json.dumps(settings | report, indent=2) + "\n")

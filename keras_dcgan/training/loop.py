@@ -98,7 +98,7 @@ def open_data(config: TrainConfig, folder: Path, resume: bool = False, chief: bo
     if line := source.describe_classes(data):
         logging.info("%s", line)
     if not resume or not (folder / runs.DATASET_REPORT).exists():
-        source.write_report(data, config, folder)
+        source.write_report(data.report, config, folder)
         draw.write_image(folder / runs.DATASET_PICTURE, preview.draw_preview(data, config))
         logging.info("%s: %s", preview.describe(data), folder / runs.DATASET_PICTURE)
     return data

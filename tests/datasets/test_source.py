@@ -69,7 +69,7 @@ def test_a_folder_is_described_and_its_report_written(mixed, tmp_path):
     line = source.describe(data, config)
     assert line.startswith(f"mixed: {len(good)} images, 30x20 to 1920x1280 pixels (median shorter side 64), ")
     assert line.endswith(f", {len(bad)} files skipped, see dataset.json; to 16x16x3 (crop)")
-    source.write_report(data, config, tmp_path / "run")
+    source.write_report(data.report, config, tmp_path / "run")
     report = json.loads((tmp_path / "run" / "dataset.json").read_text())
     assert (report["dataset"], report["resize_mode"], report["max_bad_share"]) == (str(mixed), "crop", 0.5)
     assert len(report["skipped"]) == len(bad)
@@ -191,7 +191,7 @@ def test_a_resumed_run_needs_the_same_images(mixed, tmp_path, caplog):
     path = tmp_path / "dataset.json"
     source.check_same(data, path)
     assert "dataset.json: missing or damaged" in caplog.text
-    source.write_report(data, config, tmp_path)
+    source.write_report(data.report, config, tmp_path)
     source.check_same(source.open_data(config), path)
     (mixed / "gif" / "palette.gif").unlink()
     count = len(data)
@@ -205,7 +205,7 @@ def test_a_resumed_run_needs_the_same_array(tmp_path, count, changed):
     config = TrainConfig(dataset=str(tmp_path / "a.npy"), image_size=16, channels=1)
     np.save(config.dataset, images)
     data = source.open_data(config)
-    source.write_report(data, config, tmp_path)
+    source.write_report(data.report, config, tmp_path)
     source.check_same(source.open_data(config), tmp_path / "dataset.json")
     images[list(changed)] ^= 1
     np.save(config.dataset, images)

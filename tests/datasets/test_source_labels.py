@@ -171,7 +171,7 @@ def test_images_in_no_class_of_prepared_data_are_skipped_if_labels_are_on(pets, 
 
 def test_a_resumed_run_needs_the_same_labels(pets, tmp_path):
     config = config_for(pets)
-    source.write_report(open_data(config), config, tmp_path / "run")
+    source.write_report(open_data(config).report, config, tmp_path / "run")
     path = tmp_path / "run" / "dataset.json"
     source.check_same(open_data(config), path)
     assert json.loads(path.read_text())["classes"]["counts"] == {"birds": 3, "cats": 6, "dogs": 4}
