@@ -8,7 +8,7 @@ activation, groups and dilation. What is different:
   bfloat16 from 64 channels on, in float32 from 512. As 2x2 convolution of the image cut into 2x2 blocks it is four
   plain matrix products, which come close to it.
 - With AVX2 and without AVX512, as most laptops, that gradient is faster as a convolution whose channels are the batch,
-  and a deep transposed convolution as four matrix products.
+  and wide layers are faster by Winograd's algorithm: `winograd.py`.
 - A convolution whose kernel covers the whole image is one matrix product.
 - Batch normalisation runs as TensorFlow's fused kernel in both directions, in the activations' own precision with
   float32 statistics. Keras composes it from a dozen element-wise operations.
@@ -26,6 +26,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_dcgan import winograd
 from keras_dcgan.tools.processor import features
 
 STRIDE = 2
@@ -34,10 +35,21 @@ SHIFTED = [[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]]  # adds three numbers to 
 _batches = contextvars.ContextVar("batches", default=1)
 
 
-@tf.custom_gradient
 def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """A 4x4 convolution of stride 2, padding 1: [N, H, W, A], [4, 4, A, B] -> [N, H/2, W/2, B]; H and W even."""
+    height, width, depth = images.shape[1:]
+    return (winograd.convolve if _is_wide(height, width, depth, images.dtype) else _convolve)(images, kernel)
 
+
+def convolve_transposed(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """The transpose of `convolve`: [N, H, W, B], [4, 4, A, B] -> [N, 2H, 2W, A]."""
+    height, width = inputs.shape[1:3]
+    wide = _is_wide(STRIDE * height, STRIDE * width, kernel.shape[2], inputs.dtype)
+    return (winograd.convolve_transposed if wide else _convolve_transposed)(inputs, kernel)
+
+
+@tf.custom_gradient
+def _convolve(images, kernel):
     def gradient(d_outputs):
         return convolve_transposed(d_outputs, kernel), kernel_gradient(images, d_outputs)
 
@@ -50,18 +62,12 @@ def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
 
 @tf.custom_gradient
-def convolve_transposed(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """The transpose of `convolve`: [N, H, W, B], [4, 4, A, B] -> [N, 2H, 2W, A]."""
-
+def _convolve_transposed(inputs, kernel):
     def gradient(d_outputs):
         return convolve(d_outputs, kernel), kernel_gradient(d_outputs, inputs)
 
     height, width = inputs.shape[1:3]
     depth, filters = kernel.shape[2:]
-    if depth >= 256 and lacks_avx512():
-        products = tf.matmul(_rows(inputs), tf.reshape(_to_blocks(kernel), [4, 4 * depth, filters]), transpose_b=True)
-        windows = tf.unstack(tf.reshape(products, [4, -1, height, width, 4 * depth]))
-        return _add_block_windows(windows), gradient
     if depth <= 3:  # an image: a 2x2 convolution to its 2x2 blocks
         blocks = tf.reshape(_to_blocks(kernel), [2, 2, 4 * depth, filters])
         blocks = tf.transpose(tf.reverse(blocks, [0, 1]), [0, 1, 3, 2])
@@ -124,15 +130,6 @@ def _block_windows(images: tf.Tensor) -> list[tf.Tensor]:
     blocks = tf.reshape(padded, [-1, rows + 1, 2, columns + 1, 2 * depth])
     blocks = tf.reshape(tf.transpose(blocks, [0, 1, 3, 2, 4]), [-1, rows + 1, columns + 1, 4 * depth])
     return [blocks[:, i : i + rows, j : j + columns] for i in (0, 1) for j in (0, 1)]
-
-
-def _add_block_windows(windows: list[tf.Tensor]) -> tf.Tensor:
-    """The transpose of `_block_windows`: the images whose pixels are the sums of what the windows hold of them."""
-    rows, columns, depth = windows[0].shape[1:]
-    padded = [tf.pad(windows[2 * i + j], [[0, 0], [i, 1 - i], [j, 1 - j], [0, 0]]) for i in (0, 1) for j in (0, 1)]
-    blocks = tf.reshape(tf.add_n(padded), [-1, rows + 1, columns + 1, 2, depth // 2])
-    images = tf.reshape(tf.transpose(blocks, [0, 1, 3, 2, 4]), [-1, 2 * rows + 2, 2 * columns + 2, depth // 4])
-    return images[:, 1:-1, 1:-1]
 
 
 def _to_blocks(kernel: tf.Tensor) -> tf.Tensor:
@@ -255,6 +252,12 @@ def _is_ours(layer: keras.layers.Layer) -> bool:
     """Whether `convolve` or its transpose is what the layer computes, and faster here: not where cuDNN is."""
     fits = layer.kernel_size == (4, 4) and layer.strides == (2, 2) and layer.padding == "same" and not layer.use_bias
     return fits and not has_cudnn()
+
+
+def _is_wide(height: int, width: int, depth: int, dtype: tf.DType) -> bool:
+    """Whether Winograd's algorithm is faster for images of this size and depth, by measurement: docs/performance.md."""
+    wide = depth >= 64 and height * depth >= 2048 and height % 4 == width % 4 == 0
+    return wide and dtype == tf.float32 and lacks_avx512()
 
 
 def _is_product(layer: keras.layers.Layer) -> bool:

@@ -1,3 +1,5 @@
+from collections import Counter
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ PAIRS = [
     pytest.param("Conv2D", (16, 3), 8, id="few channels"),
     pytest.param("Conv2D", (8, 64), 16, id="more channels"),
     pytest.param("Conv2D", (8, 512), 4, id="small images, large kernel: by matrix products"),
+    pytest.param("Conv2D", (32, 64), 4, id="wide"),
     pytest.param("Conv2DTranspose", (4, 8), 64, id="transposed"),
     pytest.param("Conv2DTranspose", (4, 8), 256, id="transposed and deep"),
     pytest.param("Conv2DTranspose", (8, 8), 3, id="to an image in colour"),
@@ -81,23 +84,32 @@ def test_a_kernel_smaller_than_the_image_is_keras_convolution(name, shape):
     np.testing.assert_allclose(ours(x), theirs(x), atol=1e-6)
 
 
+BY_CONVOLUTIONS = {"Conv2D": 1, "Conv2DBackpropInput": 1, "Conv2DBackpropFilter": 1}
+BY_WINOGRAD = {"BatchMatMulV2": 3, "MatMul": 2}  # the latter for the sums of the kernel and their gradient
+
+
 @pytest.mark.parametrize(
-    "lacks_avx512, computed_by",
-    [(False, ["Conv2DBackpropInput", "Conv2D", "Conv2DBackpropFilter"]), (True, ["BatchMatMulV2", "Conv2D", "Conv2D"])],
+    "lacks_avx512, dtype, depth, computed_by",
+    [
+        (False, "float32", 256, BY_CONVOLUTIONS),
+        (True, "float32", 256, BY_WINOGRAD),
+        (True, "float32", 128, {"Conv2D": 2, "Conv2DBackpropInput": 1}),  # one for the gradient of the kernel
+        (True, "bfloat16", 256, {"Conv2D": 2, "Conv2DBackpropInput": 1}),
+    ],
 )
-def test_the_processor_decides_what_computes_a_transposed_convolution(monkeypatch, lacks_avx512, computed_by):
+def test_the_processor_decides_what_computes_a_convolution(monkeypatch, lacks_avx512, dtype, depth, computed_by):
     monkeypatch.setattr(layers, "lacks_avx512", lambda: lacks_avx512)
 
     @tf.function
-    def slope(x, kernel):
+    def slopes(x, kernel):
         with tf.GradientTape() as tape:
             tape.watch([x, kernel])
             y = layers.convolve_transposed(x, kernel)
         return tape.gradient(y, [x, kernel])
 
-    graph = slope.get_concrete_function(tf.zeros((2, 4, 4, 8)), tf.zeros((4, 4, 256, 8))).graph
-    types = [operation.type for operation in graph.get_operations()]
-    assert [each for each in types if "Conv" in each or "MatMul" in each] == computed_by
+    graph = slopes.get_concrete_function(tf.zeros((2, 4, 4, 8), dtype), tf.zeros((4, 4, depth, 8), dtype)).graph
+    types = Counter(operation.type for operation in graph.get_operations())
+    assert {each: count for each, count in types.items() if "Conv" in each or "MatMul" in each} == computed_by
 
 
 def test_in_bfloat16_the_kernel_gradient_differs_by_its_rounding():
