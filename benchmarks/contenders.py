@@ -70,7 +70,7 @@ def main() -> None:
     import tensorflow as tf
 
     from benchmarks.flops import hlo_flops, step_flops
-    from keras_dcgan import layers, networks
+    from keras_dcgan import convolutions, layers, networks
     from keras_dcgan.config import from_preset
     from keras_dcgan.generators import draw_images, draw_latents
     from keras_dcgan.networks import float32_copy, with_labels
@@ -86,7 +86,7 @@ def main() -> None:
         data = loop.open_data(config, Path(), chief=False)
         config, classes = choices.settle(config, data), data.classes
     if settings.get("layers") == "ours" and on_gpu:  # those of a server's processor, whatever this one is
-        layers.has_cudnn = layers.lacks_avx512 = lambda: False
+        layers.has_cudnn = convolutions.lacks_avx512 = lambda: False
     elif settings.get("layers") == "keras":
         for name in ("Conv2D", "Conv2DTranspose", "BatchNormalization"):
             setattr(networks, name, getattr(keras.layers, name))

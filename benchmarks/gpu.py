@@ -122,7 +122,7 @@ def check(_) -> Results:
     import numpy as np
     import tensorflow as tf
 
-    from keras_dcgan.layers import convolve, convolve_transposed
+    from keras_dcgan.convolutions import convolve, convolve_transposed
     from keras_dcgan.training.machine import computes_in_bfloat16
 
     dtypes = LIMITS if computes_in_bfloat16() else ["float32"]

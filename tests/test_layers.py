@@ -1,11 +1,9 @@
-from collections import Counter
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_dcgan import layers
+from keras_dcgan import convolutions, layers
 
 PAIRS = [
     pytest.param("Conv2D", (16, 3), 8, id="few channels"),
@@ -60,7 +58,7 @@ def assert_equal(found, expected):
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("name, shape, filters", PAIRS)
 def test_a_convolution_is_keras_own_to_second_order(monkeypatch, name, shape, filters, compiled, lacks_avx512):
-    monkeypatch.setattr(layers, "lacks_avx512", lambda: lacks_avx512)
+    monkeypatch.setattr(convolutions, "lacks_avx512", lambda: lacks_avx512)
     size, depth = shape
     x = tf.random.stateless_normal((3, size, size, depth), seed=(1, 2))
     ours, theirs = both(name, x, filters)
@@ -82,42 +80,6 @@ def test_a_kernel_smaller_than_the_image_is_keras_convolution(name, shape):
     x = tf.random.stateless_normal(shape, seed=(1, 2))
     ours, theirs = both(name, x, 5, strides=1, padding="valid")
     np.testing.assert_allclose(ours(x), theirs(x), atol=1e-6)
-
-
-BY_CONVOLUTIONS = {"Conv2D": 1, "Conv2DBackpropInput": 1, "Conv2DBackpropFilter": 1}
-BY_WINOGRAD = {"BatchMatMulV2": 3, "MatMul": 2}  # the latter for the sums of the kernel and their gradient
-
-
-@pytest.mark.parametrize(
-    "lacks_avx512, dtype, depth, computed_by",
-    [
-        (False, "float32", 256, BY_CONVOLUTIONS),
-        (True, "float32", 256, BY_WINOGRAD),
-        (True, "float32", 128, {"Conv2D": 2, "Conv2DBackpropInput": 1}),  # one for the gradient of the kernel
-        (True, "bfloat16", 256, {"Conv2D": 2, "Conv2DBackpropInput": 1}),
-    ],
-)
-def test_the_processor_decides_what_computes_a_convolution(monkeypatch, lacks_avx512, dtype, depth, computed_by):
-    monkeypatch.setattr(layers, "lacks_avx512", lambda: lacks_avx512)
-
-    @tf.function
-    def slopes(x, kernel):
-        with tf.GradientTape() as tape:
-            tape.watch([x, kernel])
-            y = layers.convolve_transposed(x, kernel)
-        return tape.gradient(y, [x, kernel])
-
-    graph = slopes.get_concrete_function(tf.zeros((2, 4, 4, 8), dtype), tf.zeros((4, 4, depth, 8), dtype)).graph
-    types = Counter(operation.type for operation in graph.get_operations())
-    assert {each: count for each, count in types.items() if "Conv" in each or "MatMul" in each} == computed_by
-
-
-def test_in_bfloat16_the_kernel_gradient_differs_by_its_rounding():
-    x, d_outputs = (tf.random.stateless_normal((16, size, size, 64), seed=(1, size)) for size in (8, 4))
-    exact = layers.kernel_gradient(x, d_outputs)
-    found = layers.kernel_gradient(tf.cast(x, tf.bfloat16), tf.cast(d_outputs, tf.bfloat16))
-    assert found.dtype == tf.bfloat16
-    assert 0 < tf.norm(tf.cast(found, tf.float32) - exact) < 0.005 * tf.norm(exact)
 
 
 @pytest.mark.parametrize("filters", [3, 8])
@@ -148,64 +110,3 @@ def test_batch_normalisation_is_keras_own_to_second_order(policy, tolerance):
     for name in ("moving_mean", "moving_variance"):
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-2 if tolerance > 1e-4 else 1e-5)
     np.testing.assert_allclose(ours(x), theirs(x), atol=3 * tolerance)
-
-
-def composed(x, offset, epsilon):
-    """Batch normalisation as in the paper, of operations that TensorFlow knows all gradients of."""
-    wide = tf.cast(x, tf.float32)
-    mean = tf.reduce_mean(wide, [0, 1, 2])
-    variance = tf.reduce_mean(tf.square(wide - mean), [0, 1, 2])
-    return tf.cast((wide - mean) * tf.math.rsqrt(variance + epsilon) + offset, x.dtype), mean, variance
-
-
-def apart(normalise):
-    """What `normalise` makes of two batches, one behind the other."""
-
-    def both(x, offset, epsilon):
-        outputs, *statistics = zip(*(normalise(batch, offset, epsilon) for batch in tf.split(x, 2)), strict=True)
-        return tf.concat(outputs, 0), *(tf.stack(found) for found in statistics)
-
-    return both
-
-
-def together(x, offset, epsilon):
-    """Two batches on the replicas of a strategy; here the only one. `test_distribution` has two replicas."""
-    return layers.normalize_on_replicas(x, offset, epsilon, 2)
-
-
-@pytest.mark.parametrize("ours", [apart(layers.normalize), together], ids=["one device", "replicas"])
-@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("bfloat16", 5e-2)])
-def test_batch_normalisation_is_the_papers_to_second_order(ours, dtype, tolerance):
-    x = tf.cast(tf.random.stateless_normal((4, 8, 8, 5), seed=(5, 6)) * 3 + 1, dtype)
-    offset = tf.random.stateless_normal((5,), seed=(7, 8))
-
-    @tf.function
-    def all_orders(normalise):
-        with tf.GradientTape() as outer:
-            outer.watch([x, offset])
-            with tf.GradientTape() as inner:
-                inner.watch(x)
-                y, mean, variance = normalise(x, offset, 1e-5)
-                total = tf.reduce_sum(tf.square(tf.cast(y, tf.float32)) * waves(x))
-            slope = inner.gradient(total, x)
-            # Weighted, because the slope is orthogonal to x: of the plain norm half of the gradients would be zero, and
-            # a wrong one (Keras's, for `tf.nn.moments` takes the mean for a constant) would pass.
-            norm = tf.reduce_sum(tf.square(tf.cast(slope, tf.float32)) * waves(x))
-        return [tf.cast(each, tf.float32) for each in (y, mean, variance, slope, *outer.gradient(norm, [x, offset]))]
-
-    for found, expected in zip(all_orders(ours), all_orders(apart(composed)), strict=True):
-        np.testing.assert_allclose(found, expected, atol=tolerance * np.abs(expected).max(), rtol=0)
-
-
-def test_xla_compiles_no_all_reduce_on_a_cpu():
-    """So XLA is off with `--distribute`: what a replica computes has an all-reduce in every batch normalisation."""
-
-    @tf.function(jit_compile=True)
-    def reduced():  # by a group of one: XLA waits for all members of a group before it refuses
-        return tf.raw_ops.CollectiveReduceV2(
-            input=tf.ones(3), group_size=1, group_key=1, instance_key=1, ordering_token=[], merge_op="Add",
-            final_op="Id",
-        )  # fmt: skip
-
-    with pytest.raises(tf.errors.UnimplementedError, match="Collectives are not yet implemented for CPU devices"):
-        reduced()
