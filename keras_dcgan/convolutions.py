@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from keras_dcgan import winograd
 from keras_dcgan.tools.processor import features
+from keras_dcgan.winograd import to_blocks
 
 STRIDE = 2
 SHIFTED = [[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]]  # adds three numbers to the same, shifted by one
@@ -41,7 +42,7 @@ def _convolve(images, kernel):
     height, depth = images.shape[1], kernel.shape[2]
     if height == 8 and depth >= 512:  # here the kernel outweighs the images, and oneDNN reorders it at every step
         blocks = tf.concat(_block_windows(images), axis=-1)  # (N, 4, 4, 16 A)
-        outputs = tf.matmul(_rows(blocks), _rows(_to_blocks(kernel)))
+        outputs = tf.matmul(_rows(blocks), _rows(to_blocks(kernel)))
         return tf.reshape(outputs, [-1, height // 2, images.shape[2] // 2, kernel.shape[3]]), gradient
     return tf.nn.conv2d(images, kernel, STRIDE, "SAME"), gradient
 
@@ -54,7 +55,7 @@ def _convolve_transposed(inputs, kernel):
     height, width = inputs.shape[1:3]
     depth, filters = kernel.shape[2:]
     if depth <= 3:  # an image: a 2x2 convolution to its 2x2 blocks
-        blocks = tf.reshape(_to_blocks(kernel), [2, 2, 4 * depth, filters])
+        blocks = tf.reshape(to_blocks(kernel), [2, 2, 4 * depth, filters])
         blocks = tf.transpose(tf.reverse(blocks, [0, 1]), [0, 1, 3, 2])
         padded = tf.pad(inputs, [[0, 0], [1, 1], [1, 1], [0, 0]])
         images = tf.nn.depth_to_space(tf.nn.conv2d(padded, blocks, 1, "VALID"), 2)
@@ -115,13 +116,6 @@ def _block_windows(images: tf.Tensor) -> list[tf.Tensor]:
     blocks = tf.reshape(padded, [-1, rows + 1, 2, columns + 1, 2 * depth])
     blocks = tf.reshape(tf.transpose(blocks, [0, 1, 3, 2, 4]), [-1, rows + 1, columns + 1, 4 * depth])
     return [blocks[:, i : i + rows, j : j + columns] for i in (0, 1) for j in (0, 1)]
-
-
-def _to_blocks(kernel: tf.Tensor) -> tf.Tensor:
-    """[4, 4, A, B] -> [16 A, B], in the order of the concatenated `_block_windows`."""
-    depth, filters = kernel.shape[2:]
-    blocks = tf.transpose(tf.reshape(kernel, [2, 2, 2, 2, depth, filters]), [0, 2, 1, 3, 4, 5])
-    return tf.reshape(blocks, [16 * depth, filters])
 
 
 def _rows(x: tf.Tensor) -> tf.Tensor:

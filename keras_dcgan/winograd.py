@@ -35,6 +35,18 @@ def convolve_transposed(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     return _from_tiles(tiles, 2 * inputs.shape[1], 2 * inputs.shape[2])
 
 
+def to_blocks(kernel: tf.Tensor) -> tf.Tensor:
+    """The kernel, cut into its four blocks: [4, 4, A, B] -> [16 A, B].
+
+    Examples:
+      >>> to_blocks(tf.reshape(tf.range(16), (4, 4, 1, 1)))[:, 0].numpy().tolist()
+      [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15]
+    """
+    depth, filters = kernel.shape[2:]
+    blocks = tf.transpose(tf.reshape(kernel, [2, 2, 2, 2, depth, filters]), [0, 2, 1, 3, 4, 5])
+    return tf.reshape(blocks, [16 * depth, filters])
+
+
 @tf.custom_gradient
 def _to_tiles(images: tf.Tensor) -> tf.Tensor:
     """What the kernel is multiplied with: [N, H, W, A] -> [9, N H/4 W/4, 4 A]."""
@@ -96,9 +108,8 @@ def _split(outputs: tf.Tensor) -> tf.Tensor:
 def _sum_blocks(kernel: tf.Tensor) -> tf.Tensor:
     """The kernel's side of the products: [4, 4, A, B] -> [9, 4 A, B]."""
     depth, filters = kernel.shape[2:]
-    blocks = tf.transpose(tf.reshape(kernel, [2, 2, 2, 2, depth, filters]), [0, 2, 1, 3, 4, 5])
     sums = tf.constant(np.kron(SUMS, SUMS), kernel.dtype)  # (9, 4)
-    return tf.reshape(tf.matmul(sums, tf.reshape(blocks, [4, -1])), [9, 4 * depth, filters])
+    return tf.reshape(tf.matmul(sums, tf.reshape(to_blocks(kernel), [4, -1])), [9, 4 * depth, filters])
 
 
 def _pad(x: tf.Tensor, axis: int, before: int, after: int) -> tf.Tensor:
