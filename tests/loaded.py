@@ -23,6 +23,32 @@ _CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" e
 _CONTEXT.set_forkserver_preload([__name__, "keras_dcgan.training.loop"])
 
 
+class Command:
+    """`python -m MODULE ARGUMENTS ...` in a folder, as it runs; its methods are those of subprocess.Popen."""
+
+    def __init__(self, module: str, arguments: list[str], folder: Path, stdout: Path, stderr: Path):
+        """Starts it; what it writes is added to two files, or to one."""
+        self.args = [sys.executable, "-m", module, *arguments]
+        given = module, arguments, folder, dict(os.environ), stdout, stderr
+        self._process = _CONTEXT.Process(target=_become, args=given)
+        self._process.start()
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, seconds: float) -> int:
+        self._process.join(seconds)
+        if self.poll() is None:
+            raise subprocess.TimeoutExpired(self.args, seconds)
+        return self.poll()
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
 def run(module: str, arguments: list[str], folder: Path, seconds: float) -> subprocess.CompletedProcess:
     """Runs `python -m MODULE ARGUMENTS ...` in a folder; the finished process has its output as text.
 
@@ -30,21 +56,22 @@ def run(module: str, arguments: list[str], folder: Path, seconds: float) -> subp
     """
     with tempfile.TemporaryDirectory() as made:
         streams = [Path(made, "stdout"), Path(made, "stderr")]
-        process = _CONTEXT.Process(target=_become, args=(module, arguments, folder, dict(os.environ), streams))
-        process.start()
-        process.join(seconds)
-        late = process.exitcode is None
-        process.kill()
-        command, output = [sys.executable, "-m", module, *arguments], [stream.read_text() for stream in streams]
-    if late:
-        raise subprocess.TimeoutExpired(command, seconds, *output)
-    return subprocess.CompletedProcess(command, process.exitcode, *output)
+        process = Command(module, arguments, folder, *streams)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired as late:
+            process.kill()
+            late.output, late.stderr = (stream.read_text() for stream in streams)
+            raise
+        return subprocess.CompletedProcess(process.args, process.poll(), *(stream.read_text() for stream in streams))
 
 
-def _become(module: str, arguments: list[str], folder: Path, environment: dict[str, str], streams: list[Path]) -> None:
+def _become(
+    module: str, arguments: list[str], folder: Path, environment: dict[str, str], stdout: Path, stderr: Path
+) -> None:
     """Makes this process that of the command."""
-    for descriptor, stream in enumerate(streams, 1):
-        os.dup2(os.open(stream, os.O_WRONLY | os.O_CREAT), descriptor)
+    for descriptor, stream in ((1, stdout), (2, stderr)):
+        os.dup2(os.open(stream, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-STEPS = 8
+STEPS = 4
 
 
 def cells(name: str) -> list[str]:

@@ -42,6 +42,17 @@ def exported(finished) -> Path:
 
 
 @pytest.fixture(scope="session")
+def on_the_page(run_dir, tmp_path_factory) -> Path:
+    """The generator, without its run, in the two formats that the tests of the page look at."""
+    from export import build
+
+    folder = tmp_path_factory.mktemp("on_the_page")
+    generator = shutil.copy(run_dir / "generator.keras", folder / "generator.keras")
+    assert build.export(generator, folder / "exported", ["float32", "int8"], samples=0) == []
+    return folder / "exported"
+
+
+@pytest.fixture(scope="session")
 def run_with_classes(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("run_with_classes")
     generator = lively(build_generator(4, SIZE, 1, LATENT_DIM, classes=len(CLASSES)))

@@ -1,18 +1,17 @@
 """The page of export/web/ in a headless Chromium: what it draws, against Python's LiteRT on the same files."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
-import keras
 import numpy as np
 import pytest
 
-from export import build, rng
+from export import rng
 from keras_dcgan.generators import interpolate
-from keras_dcgan.networks import build_generator
 from tests.export.browser import WEB, look
-from tests.export.helpers import LATENT_DIM, SIZE, lively, runner
+from tests.export.helpers import LATENT_DIM, SIZE, runner
 
 PICTURES = 30
 # Grey levels, largest and mean: those of the export's own checks, for in int8 a last bit of a latent can move an
@@ -21,17 +20,10 @@ TOLERANCE = {"float32": (1, 0.01), "int8": (32, 0.5)}
 FILES = {"float32": "generator.tflite", "int8": "generator-int8.tflite"}
 
 
-def export(folder: Path, channels: int, formats: list[str]) -> Path:
-    keras.utils.set_random_seed(0)
-    lively(build_generator(4, SIZE, channels, LATENT_DIM)).save(folder / "generator.keras")
-    assert build.export(folder / "generator.keras", folder / "exported", formats, 0) == []
-    return folder / "exported"
-
-
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory) -> Path:
+def served(on_the_page, tmp_path_factory) -> Path:
     """A tiny grey generator in two formats, and three files that the page must refuse."""
-    out = export(tmp_path_factory.mktemp("grey"), 1, ["float32", "int8"])
+    out = shutil.copytree(on_the_page, tmp_path_factory.mktemp("served") / "exported")
     whole = (out / FILES["int8"]).read_bytes()
     (out / "cut.tflite").write_bytes(whole[: len(whole) // 2])
     (out / "foreign.tflite").write_bytes(whole.replace(b'"keras-dcgan-generator"', b'"some-other-generator!"'))
@@ -40,8 +32,8 @@ def exported(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(chromium, exported) -> SimpleNamespace:
-    return look("check.mjs", chromium, exported, exported)
+def page(chromium, served) -> SimpleNamespace:
+    return look("check.mjs", chromium, served, served)
 
 
 def pictures(rgba: list) -> np.ndarray:
@@ -64,33 +56,33 @@ def assert_near(found: np.ndarray, expected: np.ndarray, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["float32", "int8"])
-def test_the_page_draws_the_same_pictures_of_a_seed_as_python(page, exported, kind):
-    expected = in_python(exported / FILES[kind], 7)
+def test_the_page_draws_the_same_pictures_of_a_seed_as_python(page, served, kind):
+    expected = in_python(served / FILES[kind], 7)
     assert expected.std() > 20  # pictures, and not a grey that agrees with anything
     assert_near(pictures(page.draws[f"{kind} 7"]), expected, kind)
 
 
-def test_another_seed_draws_other_pictures(page, exported):
-    assert_near(pictures(page.draws["int8 8"]), in_python(exported / FILES["int8"], 8), "int8")
+def test_another_seed_draws_other_pictures(page, served):
+    assert_near(pictures(page.draws["int8 8"]), in_python(served / FILES["int8"], 8), "int8")
     assert page.redrawn["status"] == "30 pictures of seed 8." and "seed=8" in page.address
-    assert_near(pictures(page.draws["surprise"]), in_python(exported / FILES["int8"], page.surprise), "int8")
+    assert_near(pictures(page.draws["surprise"]), in_python(served / FILES["int8"], page.surprise), "int8")
     assert page.surprise not in (7, 8)
     assert page.refused  # a seed of -1
 
 
-def test_the_morph_walks_on_the_sphere_from_one_picture_to_the_other(page, exported):
+def test_the_morph_walks_on_the_sphere_from_one_picture_to_the_other(page, served):
     drawn = pictures(page.draws["int8 7"])
     assert_near(pictures(page.morphs["0"]), drawn[3:4], "int8")
     assert_near(pictures(page.morphs["100"]), drawn[8:9], "int8")
     middle = list(interpolate(rng.draw_latents(7, [3, 8], LATENT_DIM), steps=2))[1]
-    generate = runner(exported / FILES["int8"], "generate")
+    generate = runner(served / FILES["int8"], "generate")
     expected = np.round((generate(latents=middle[np.newaxis])["images"] + 1) * 127.5)
     assert_near(pictures(page.morphs["50"]), expected, "int8")
     assert page.pressed == ["picture 4, end A of the morph", "picture 9, end B of the morph"]
 
 
-def test_the_page_shows_time_and_size(page, exported):
-    megabytes = (exported / FILES["int8"]).stat().st_size / 1e6
+def test_the_page_shows_time_and_size(page, served):
+    megabytes = (served / FILES["int8"]).stat().st_size / 1e6
     assert page.facts["size"] == f"{megabytes:.2f} MB"
     assert 0 <= float(page.facts["speed"].removesuffix(" ms")) < 1000
     assert page.facts["weights"] == "int8" and page.chosen["weights"] == "int8"

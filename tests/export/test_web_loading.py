@@ -5,13 +5,12 @@ from types import SimpleNamespace
 import pytest
 
 from tests.export.browser import look
-from tests.export.test_web import export
 
 
 @pytest.fixture(scope="module")
-def page(chromium, tmp_path_factory) -> SimpleNamespace:
+def page(chromium, on_the_page) -> SimpleNamespace:
     """A small generator, so nearly all of it is the runtime: 9.7 MB, which 1.6 Mbit/s carry in 49 seconds."""
-    return look("measure.mjs", chromium, export(tmp_path_factory.mktemp("grey"), 1, ["int8"]))
+    return look("measure.mjs", chromium, on_the_page)
 
 
 def test_the_first_visit_receives_compressed_files(page):

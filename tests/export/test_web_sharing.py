@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
+from export import build
+from keras_dcgan.generators import save_network
+from keras_dcgan.networks import build_generator
 from tests.export.browser import look
-from tests.export.helpers import SIZE
-from tests.export.test_web import assert_near, export, in_python
+from tests.export.helpers import LATENT_DIM, SIZE, lively
+from tests.export.test_web import assert_near, in_python
 
 HEIGHT, SAVED = 844, 256  # pixels of the phone's screen, and of a saved picture
 
@@ -22,12 +25,15 @@ def saved(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def colour(tmp_path_factory) -> Path:
-    return export(tmp_path_factory.mktemp("colour"), 3, ["float32"]) / "generator.tflite"
+    folder = tmp_path_factory.mktemp("colour")
+    save_network(folder / "generator.keras", lively(build_generator(4, SIZE, 3, LATENT_DIM)))
+    assert build.export(folder / "generator.keras", folder / "exported", ["float32"], samples=0) == []
+    return folder / "exported" / "generator.tflite"
 
 
 @pytest.fixture(scope="module")
-def page(chromium, tmp_path_factory, colour, saved) -> SimpleNamespace:
-    out = export(tmp_path_factory.mktemp("grey"), 1, ["float32", "int8"])
+def page(chromium, on_the_page, tmp_path_factory, colour, saved) -> SimpleNamespace:
+    out = shutil.copytree(on_the_page, tmp_path_factory.mktemp("served") / "exported")
     shutil.copy(colour, out / "colour.tflite")
     return look("check_sharing.mjs", chromium, out, saved)
 

@@ -7,12 +7,12 @@ step, in a checkpoint, in a picture, in a measurement. The last one comes after 
 import argparse
 import hashlib
 import random
-import subprocess
-import sys
 import tempfile
 import time
 import zipfile
 from pathlib import Path
+
+from tests import loaded
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 600  # seconds for a run that nothing happens to
@@ -33,7 +33,7 @@ def compare(folder: Path, kills: int, seed: int = 0) -> dict[str, int]:
     chance = random.Random(seed)
     hits = 0
     while True:
-        process = start(killed, resume=(killed / "config.json").exists())
+        process = start(killed, *["--resume"] * (killed / "config.json").exists())
         if hits < kills:
             # A run that has begun its steps is hit after a random moment; one that starts up, sometimes too. The last
             # kill comes right after the last checkpoint, where the networks and the last picture are yet to be written.
@@ -58,11 +58,10 @@ def compare(folder: Path, kills: int, seed: int = 0) -> dict[str, int]:
     return {"kills": hits, "files": len(expected)}
 
 
-def start(folder: Path, resume: bool = False) -> subprocess.Popen:
-    """Starts the tiny run."""
-    command = [sys.executable, "-m", "keras_dcgan.fit", *FLAGS, f"--run_dir={folder}", *(["--resume"] * resume)]
-    with folder.with_suffix(".log").open("a") as log:
-        return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+def start(folder: Path, *flags: str) -> loaded.Command:
+    """Starts the tiny run with more flags; what it writes is added to a file beside its folder."""
+    arguments, log = [*FLAGS, f"--run_dir={folder}", *flags], folder.with_suffix(".log")
+    return loaded.Command("keras_dcgan.fit", arguments, ROOT, log, log)
 
 
 def last_step(folder: Path) -> str:

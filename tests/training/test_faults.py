@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import time
 
 import pytest
@@ -36,18 +34,15 @@ def test_a_full_disk_names_the_file_and_leaves_a_sound_checkpoint(command, small
 
 def test_a_run_folder_that_vanishes_is_named(tmp_path):
     folder = tmp_path / "run"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "keras_dcgan.fit", *FLAGS, "--steps=1000000", f"--run_dir={folder}"],
-        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=soak.ROOT,
-    )  # fmt: skip
+    process = soak.start(folder, *FLAGS, "--steps=1000000")
     deadline = time.monotonic() + 120
     while not (folder / "samples" / "latest.png").exists():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
     shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.wait(60) == 1
+    errors = folder.with_suffix(".log").read_text()
     assert str(folder) in errors.splitlines()[-1] and "Traceback" not in errors
 
 

@@ -2,8 +2,6 @@
 
 import dataclasses
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -11,7 +9,6 @@ import pytest
 from keras_dcgan import runs
 from keras_dcgan.config import SettingError, from_preset
 from keras_dcgan.generators import load_generator
-from tests.conftest import LIMIT
 from tests.training import soak
 
 
@@ -26,25 +23,18 @@ def test_kill_minus_9_at_random_moments_changes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_run_with_everything_saved(tmp_path, number, code):
+def test_a_signal_ends_the_run_with_everything_saved(command, tmp_path, number, code):
     folder = tmp_path / "run"
-    flags = [*soak.FLAGS, "--steps=1000000", "--sample_every=5", f"--run_dir={folder}"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "keras_dcgan.fit", *flags], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-        text=True, cwd=soak.ROOT,
-    )  # fmt: skip
+    process = soak.start(folder, "--steps=1000000", "--sample_every=5")
     deadline = time.monotonic() + 120
     while not (folder / "samples" / "step_000010.png").exists():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.2)
-    other = subprocess.run(
-        [sys.executable, "-m", "keras_dcgan.fit", f"--run_dir={folder}", "--resume"],
-        capture_output=True, text=True, timeout=LIMIT,
-    )  # fmt: skip
+    other = command("keras_dcgan.fit", f"--run_dir={folder}", "--resume")
     assert other.returncode == 2 and "another process is training in this folder" in other.stderr
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == code, errors
+    returned, errors = process.wait(60), folder.with_suffix(".log").read_text()
+    assert returned == code, errors
     assert "stopped at step" in errors and "--resume" in errors and "Traceback" not in errors
     assert load_generator(folder / runs.GENERATOR).output_shape == (None, 16, 16, 1)
     assert "finishing step" in errors and (folder / "losses.png").exists()
