@@ -1,7 +1,9 @@
 """One place that writes what a run measures: rows of a CSV file, TensorBoard, a figure."""
 
 import csv
+import errno
 import io
+import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
@@ -19,11 +21,14 @@ class TensorBoard:
     Everything is on disk when a method returns: TensorFlow alone keeps it for two minutes, which a kill would lose.
 
     Args:
-      folder: where the event file goes, or None.
+      folder: where the event file goes, or None. Raises OSError if the disk is full.
     """
 
     def __init__(self, folder: Path | None):
-        self._writer = tf.summary.create_file_writer(str(folder)) if folder else None
+        try:
+            self._writer = tf.summary.create_file_writer(str(folder)) if folder else None
+        except tf.errors.ResourceExhaustedError as error:  # TensorFlow's name for too little memory, too
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
 
     def add_scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Adds one value for each name."""

@@ -121,3 +121,10 @@ def test_what_a_kill_leaves_is_not_damage(tmp_path, content):
     (tmp_path / "a.csv").write_bytes(content)
     rows = read_rows(tmp_path / "a.csv", ["loss", "share"], 20)
     assert [row["step"] for row in rows] == ([10, 20] if len(content) > 55 else [])
+
+
+def test_a_full_disk_is_not_taken_for_too_little_memory(small_disk):
+    with pytest.raises(OSError, match="No space left"):
+        (small_disk / "large").write_bytes(bytes(400_000))
+    with pytest.raises(OSError, match=r"No space left on device: '.*/tensorboard'"):
+        TensorBoard(small_disk / "tensorboard")
