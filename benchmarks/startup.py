@@ -45,7 +45,7 @@ def first_results(width: int) -> dict[str, float]:
         }
         command = [
             sys.executable, "-m", "keras_dcgan.fit", "--preset=quick", f"--width={width}", "--steps=1", "--log_every=1",
-            "--sample_every=1", "--measure_every=0", "--checkpoint_every=0", f"--run_dir={run}",
+            "--sample_every=1", "--checkpoint_every=0", f"--run_dir={run}",
         ]  # fmt: skip
         seconds: dict[str, float] = {}
         started = time.perf_counter()

@@ -1,6 +1,7 @@
 """Everything that `evaluate` says of a generator: its figures, the same figures of real images, and pictures."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -46,25 +47,49 @@ SAMPLES_PER_FEATURE = 50
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """Real images as features, to compare generated ones with.
+    """Randomly chosen real images, to compare generated ones with, after the resizing that the networks see.
+
+    They are read, and their features made, when a figure is first asked for: a run takes its first step before that.
 
     Args:
-      extractor: made the features; generated images must go through it too.
-      features: float32 [N, D].
-      floor: Fréchet distance of these reals to `samples` other reals: no generator gets far below it.
-      samples: how many generated images to compare with, N or N - 1.
+      extractor: makes the features; generated images must go through it too.
+      images: uint8 [N, H, W, C], in memory or on disk.
+      image_size, channels: of the generator's images.
+      chosen: the indices of the images. The first half is the reference, the others give the floor.
     """
 
     extractor: Extractor
-    features: np.ndarray
-    floor: float
-    samples: int
+    images: "np.ndarray | Images"
+    image_size: int
+    channels: int
+    chosen: np.ndarray
+
+    @property
+    def samples(self) -> int:
+        """How many generated images to compare with: as many as the features, or one less."""
+        return len(self.chosen) // 2
+
+    @property
+    def features(self) -> np.ndarray:
+        """Of the reference, float32 [M, D]."""
+        return self._halves[0]
+
+    @functools.cached_property
+    def floor(self) -> float:
+        """Fréchet distance of these reals to `samples` other reals: no generator gets far below it."""
+        return frechet_distance(*self._halves)
+
+    @functools.cached_property
+    def _halves(self) -> list[np.ndarray]:
+        parts = np.array_split(self.chosen, -(-len(self.chosen) // CHUNK))
+        seen = [self.extractor(as_generated(self.images[part], self.image_size, self.channels)) for part in parts]
+        return np.array_split(np.concatenate(seen), 2)
 
 
 def make_reference(
     extractor: Extractor, images: "np.ndarray | Images", image_size: int, channels: int, samples: int, seed: int
 ) -> Reference:
-    """The features of randomly chosen real images, after the same resizing that the networks see.
+    """A random choice of real images.
 
     Args:
       extractor: as `features.load_extractor` gives it.
@@ -80,10 +105,7 @@ def make_reference(
       ((20, 128), True)
     """
     chosen = np.random.default_rng(seed).permutation(len(images))[: 2 * samples]
-    parts = np.array_split(chosen, -(-len(chosen) // CHUNK))
-    seen = np.concatenate([extractor(as_generated(images[part], image_size, channels)) for part in parts])
-    features, others = np.array_split(seen, 2)
-    return Reference(extractor, features, frechet_distance(features, others), len(others))
+    return Reference(extractor, images, image_size, channels, chosen)
 
 
 def evaluate(

@@ -151,7 +151,8 @@ def test_the_reals_are_not_those_by_which_a_run_chooses_its_best_generator(mnist
     seen = []
     monkeypatch.setattr(OnDisk, "__getitem__", lambda self, indices: (seen.append(indices), self.images[indices])[1])
     images = OnDisk(mnist[:1000])
-    report.make_reference(features.load_extractor("mnist"), images, 28, 1, samples=200, seed=0)
+    reference = report.make_reference(features.load_extractor("mnist"), images, 28, 1, samples=200, seed=0)
+    assert not seen and reference.samples == len(reference.features) == 200  # read when asked for
     report.evaluate(Copier(mnist[:1000]), named(images), 200, seed=0, with_picture=False)
     of_run, of_evaluate = seen[0][:200], seen[1]
     assert len(of_run) == len(of_evaluate) == 200 and len(set(of_run) & set(of_evaluate)) < 80  # by chance: 40
