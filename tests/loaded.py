@@ -30,7 +30,7 @@ class Command:
         """Starts it; what it writes is added to two files, or to one."""
         self.args = [sys.executable, "-m", module, *arguments]
         given = module, arguments, folder, dict(os.environ), stdout, stderr
-        self._process = _CONTEXT.Process(target=_become, args=given)
+        self._process = _CONTEXT.Process(target=_become, args=given, daemon=True)  # a failed test leaves none behind
         self._process.start()
 
     def poll(self) -> int | None:
