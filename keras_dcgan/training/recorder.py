@@ -19,9 +19,10 @@ class TensorBoard:
     """A TensorBoard event file; without a folder nothing is written, and TensorBoard need not be installed.
 
     Everything is on disk when a method returns: TensorFlow alone keeps it for two minutes, which a kill would lose.
+    Raises OSError if the disk is full at the beginning.
 
     Args:
-      folder: where the event file goes, or None. Raises OSError if the disk is full.
+      folder: where the event file goes, or None.
     """
 
     def __init__(self, folder: Path | None):
