@@ -8,7 +8,7 @@ import numpy as np
 from absl import flags, logging
 
 from keras_dcgan import cli, runs
-from keras_dcgan.config import TrainConfig
+from keras_dcgan.config import IMAGE_SIZES, TrainConfig
 from keras_dcgan.datasets import source
 from keras_dcgan.tools import draw, files
 from keras_dcgan.tools.terminal import import_tensorflow
@@ -25,6 +25,7 @@ Measures a generator. Writes to its run folder, or to --out:
   python -m keras_dcgan.evaluate --run_dir=runs/mnist
   python -m keras_dcgan.evaluate --generator=generator.keras --dataset=mnist --out=measured/
   python -m keras_dcgan.evaluate --run_dir=runs/faces --features=network.keras
+  python -m keras_dcgan.evaluate --run_dir=runs/faces64 --image_size=32 --out=at32/   # beside a run of 32 pixels
 """
 
 
@@ -36,6 +37,11 @@ def define_flags(given: cli.Given) -> None:
     flags.DEFINE_integer(
         "samples", 10_000, "how many images to draw, and how many real ones to compare with; at most half of the data",
         lower_bound=16, upper_bound=50_000, flag_values=given,
+    )  # fmt: skip
+    flags.DEFINE_integer(
+        "image_size", None, "compare images of this size, in pixels, so that the figures of runs of several sizes can "
+        "be compared with each other [the generator's]", lower_bound=min(IMAGE_SIZES), upper_bound=max(IMAGE_SIZES),
+        flag_values=given,
     )  # fmt: skip
     flags.DEFINE_integer("seed", 0, "seed of the latents and of the choice of reals", lower_bound=0, flag_values=given)
     cli.define_path(
@@ -63,6 +69,7 @@ def main(given: cli.Given) -> None:
     out = Path(given.out or given.run_dir)
     cli.make_folder("out", out, out)
     _, size, _, channels = generator.output_shape
+    size = given.image_size or size
     config = dataclasses.replace(config, image_size=size, channels=channels)
     data = source.open_data(config, with_labels=True)
     if not (file.parent / runs.CONFIG).exists():
@@ -71,8 +78,9 @@ def main(given: cli.Given) -> None:
             runs.CONFIG, file,
         )  # fmt: skip
     figures, pictures = report.evaluate(
-        generator, data, given.samples, given.seed, classes=classes, extractor=extractor, mirrored=config.mirror
-    )
+        generator, data, given.samples, given.seed, classes=classes, extractor=extractor, mirrored=config.mirror,
+        image_size=size,
+    )  # fmt: skip
     figures |= {"generator": str(file), "generator_sha256": digest}
     files.write_text(out / "metrics.json", json.dumps(figures, indent=2) + "\n")
     written = [out / "metrics.json"]

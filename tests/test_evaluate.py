@@ -89,6 +89,23 @@ def test_mirrored_copies_are_looked_for_in_runs_that_mirror(generator, tmp_path,
         assert copied > 0.95 if mirror else copied < 0.3
 
 
+def test_samples_can_be_compared_at_another_size(tmp_path, mnist, monkeypatch):
+    np.save(tmp_path / "digits.npy", mnist[:300])
+    save_network(tmp_path / "generator.keras", build_generator(2, 32, 1, 5))
+    reals = pipeline.as_generated(mnist[:150], 16, 1)
+    coarse = reals.repeat(2, axis=1).repeat(2, axis=2)  # blocks at 32 pixels, and like the reals at 16
+    monkeypatch.setattr("keras_dcgan.metrics.report.draw_images", lambda generator, inputs, *_: coarse[: len(inputs)])
+    found = []
+    for flags in ([], ["--image_size=16"]):
+        run(f"--generator={tmp_path}/generator.keras", f"--dataset={tmp_path}/digits.npy", f"--out={tmp_path}", *flags)
+        found.append(json.loads((tmp_path / "metrics.json").read_text()))
+        size = found[-1]["image_size"]
+        assert cv2.imread(str(tmp_path / "copies.png")).shape == (4 * size, 4 * (2 * size) + 3 * 8, 3)
+    own, smaller = found
+    assert (own["image_size"], smaller["image_size"]) == (32, 16) and own["real"] != smaller["real"]
+    assert smaller["generated"]["frechet_distance"] < own["generated"]["frechet_distance"] / 2
+
+
 def test_a_run_folder_gives_the_data_set_and_takes_the_results(generator, tmp_path, digits):
     np.save(tmp_path / "digits.npy", digits)
     runs.write_config(tmp_path / "config.json", TrainConfig(dataset=str(tmp_path / "digits.npy"), channels=1), {})

@@ -117,6 +117,7 @@ def evaluate(
     classes: "Classes | None" = None,
     extractor: Extractor | None = None,
     mirrored: bool = False,
+    image_size: int | None = None,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Every figure of a generator, the same figures of reals against reals, and pictures of samples beside reals.
 
@@ -131,6 +132,8 @@ def evaluate(
       classes: what the labels of a generator with classes mean; by default the data's. The samples have their mix.
       extractor: makes the features; by default the one for the data's name.
       mirrored: whether the generator was trained on the images' mirror images too: copies of these count as copies.
+      image_size: height and width of the images to compare, in pixels; by default the generator's. Figures of two
+        generators can be compared only at one size.
 
     Returns:
       The figures as JSON values, and the pictures uint8 [H', W', C] from `nearest_picture` by name: "nearest", the
@@ -151,6 +154,7 @@ def evaluate(
         raise SettingError(f"dataset={data.name}", f"holds {len(data)} images; measuring needs {MEASURABLE} or more")
     extractor = extractor or load_extractor(data.name)
     _, size, _, channels = generator.output_shape
+    size = image_size or size
     samples = min(samples, len(data) // 2)
     latents = draw_latents(samples, latent_dim_of(generator), seed)
     classes = classes or data.classes
@@ -159,7 +163,8 @@ def evaluate(
 
     def generate(indices: np.ndarray) -> np.ndarray:
         labels = None if asked is None else asked[indices]
-        return draw_images(generator, with_labels(latents[indices], labels), DRAWN_AT_ONCE)
+        images = draw_images(generator, with_labels(latents[indices], labels), DRAWN_AT_ONCE)
+        return as_generated(images, size, channels)
 
     def read(indices: np.ndarray) -> np.ndarray:
         return as_generated(data.images[indices], size, channels)
@@ -169,7 +174,8 @@ def evaluate(
         groups = [group for group in np.split(order, [samples, 2 * samples]) if len(group)]
         reals, others, *further = [_see(extractor, read, group, data.labels, bar) for group in groups]
     figures = {
-        "dataset": data.name, "features": extractor.name, "samples": samples, "seed": seed,
+        "dataset": data.name, "features": extractor.name, "samples": samples, "image_size": size,
+        "seed": seed,
         "generated": _distances(reals.features, fakes.features, seed),
         "real": _distances(reals.features, others.features, seed),
         "versions": runs.versions(),

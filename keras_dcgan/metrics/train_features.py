@@ -41,7 +41,7 @@ def main(_: Sequence[str]) -> None:
     except DatasetUnavailable as error:
         sys.exit(f"error: {error}")
     weights = {f"{i:02d}": array.astype(np.float16) for i, array in enumerate(classifier.get_weights())}
-    out = Path(FLAGS.out).expanduser()
+    out = Path(os.path.expanduser(FLAGS.out))
     with atomic_path(out) as temporary:
         np.savez_compressed(temporary, **weights)
     print(f"test accuracy {accuracy:.4f}, {out.stat().st_size:,} bytes, SHA-256 {sha256(out)}")
@@ -92,7 +92,7 @@ def make_folder(out: str | None) -> None:
     """Makes the folder of the file --out; now, and not after the training. Raises flags.Error if that is impossible."""
     if not out or not out.endswith(".npz") or Path(out).is_dir():
         raise flags.Error(f"--out={out or ''}: give a file that ends in .npz")
-    folder = Path(out).expanduser().parent
+    folder = Path(os.path.expanduser(out)).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

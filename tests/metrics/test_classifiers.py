@@ -84,6 +84,12 @@ def test_training_a_classifier_makes_the_folder_first(tmp_path):
     assert (tmp_path / "new").is_dir()
 
 
+def test_an_unknown_home_is_a_folder_of_that_name_as_in_the_commands(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    train_features.make_folder("~nobody-here/x.npz")
+    assert (tmp_path / "~nobody-here").is_dir()
+
+
 @pytest.fixture
 def flags(monkeypatch, tmp_path):
     given = SimpleNamespace(dataset="mnist", out=f"{tmp_path}/x.npz", epochs=1, seed=0, precision="float32")
