@@ -7,7 +7,7 @@ NAMED_DATASETS = ("mnist", "fashion_mnist", "cifar10")
 IMAGE_SIZES = (16, 32, 64, 128, 256)
 RESIZE_MODES = ("crop", "pad", "stretch")
 AUTO = {int: 0, float: -1.0}  # values of settings that are numbers and that the program chooses
-BACKGROUNDS = ("white", "black", "grey")
+BACKGROUNDS = {"white": 255, "black": 0, "grey": 128}
 UPSAMPLINGS = ("transposed", "nearest")
 AUGMENTATIONS = ("translation", "color,translation", "color,translation,cutout")
 
@@ -78,8 +78,9 @@ class TrainConfig:
         decoding=True,
     )  # fmt: skip
     data_dir: str = _setting(
-        "", "Data", "folder that already holds the data set's files (IDX, gzipped or not)", resumable=True, path=True
-    )
+        "", "Data", "folder that already holds the data set's files (IDX, gzipped or not; CIFAR-10: its binary "
+        "batches)", resumable=True, path=True,
+    )  # fmt: skip
     image_size: int = _setting(
         64, "Data", "height and width that the networks see, in pixels; auto: 64, but 32 for CIFAR-10 and for small "
         "pictures of your own, and what keras_dcgan.prepare made", choices=IMAGE_SIZES, auto=True, recipe=True,
@@ -94,8 +95,9 @@ class TrainConfig:
         choices=RESIZE_MODES, decoding=True,
     )  # fmt: skip
     background: str = _setting(
-        "white", "Data", "colour behind transparent pictures and beside padded ones", choices=BACKGROUNDS, decoding=True
-    )
+        "white", "Data", "colour behind transparent pictures and beside padded ones", choices=tuple(BACKGROUNDS),
+        decoding=True,
+    )  # fmt: skip
     labels: str = _setting(
         "off", "Data", "learn the classes, so that you can ask for one; 'auto': 'on' if every image is in a class, "
         "and the classes have 20 images or more on average", choices=("auto", "on", "off"), recipe=True,

@@ -38,10 +38,10 @@ def define_flags(given: cli.Given) -> None:
         "samples", 10_000, "how many images to draw, and how many real ones to compare with; at most half of the data",
         lower_bound=16, upper_bound=50_000, flag_values=given,
     )  # fmt: skip
-    flags.DEFINE_integer(
-        "image_size", None, "compare images of this size, in pixels, so that the figures of runs of several sizes can "
-        "be compared with each other [the generator's]", lower_bound=min(IMAGE_SIZES), upper_bound=max(IMAGE_SIZES),
-        flag_values=given,
+    sizes = list(map(str, IMAGE_SIZES))
+    flags.DEFINE_enum(
+        "image_size", None, sizes, f"compare images of this size ({', '.join(sizes)}), in pixels, so that runs of "
+        "several sizes can be compared [the generator's]", flag_values=given,
     )  # fmt: skip
     flags.DEFINE_integer("seed", 0, "seed of the latents and of the choice of reals", lower_bound=0, flag_values=given)
     cli.define_path(
@@ -69,7 +69,7 @@ def main(given: cli.Given) -> None:
     out = Path(given.out or given.run_dir)
     cli.make_folder("out", out, out)
     _, size, _, channels = generator.output_shape
-    size = given.image_size or size
+    size = int(given.image_size or size)
     config = dataclasses.replace(config, image_size=size, channels=channels)
     data = source.open_data(config, with_labels=True)
     if not (file.parent / runs.CONFIG).exists():

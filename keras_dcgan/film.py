@@ -38,7 +38,7 @@ def write_film(run_dir: str | Path, path: str | Path) -> int:
 
 def _frames(grids: list[Path]) -> Iterator[np.ndarray]:
     """Each grid as uint8 [H, W, C], as often as it is shown."""
-    shown = max(1, round(draw.FRAMES_PER_SECOND * min(LONGEST, SECONDS / len(grids))))
+    shown = max(1, int(draw.FRAMES_PER_SECOND * min(LONGEST, SECONDS / len(grids))))
     for number, grid in enumerate(grids, 1):
         both = np.atleast_3d(np.asarray(Image.open(grid)))
         fakes = both[:, : (both.shape[1] - draw.GAP) // 2]

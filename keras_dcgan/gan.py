@@ -47,6 +47,12 @@ class DCGAN(keras.Model):
         self.latent_dim = latent_dim_of(generator)
         if count := count_classes(generator):
             classes = classes or Classes.numbered(count)
+            logits = discriminator.output_shape[-1]
+            if not count == logits == len(classes):
+                raise ValueError(
+                    f"the generator draws {count} classes, the discriminator has {logits} logits, and {len(classes)} "
+                    "classes are named; these must be the same"
+                )
         self.classes = classes
         self.seed = tf.constant(seed, tf.int64)
         self.steps_done = self.add_weight(name="steps_done", dtype="int64", initializer="zeros", trainable=False)

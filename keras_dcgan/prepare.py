@@ -87,6 +87,7 @@ def prepare(config: TrainConfig, out: Path, part: tuple[int, int] = (0, 1)) -> t
     """
     if is_path(config.dataset) and prepared.is_prepared(config.dataset):
         raise SettingError(f"dataset={config.dataset}", "is prepared already")
+    prepared.check_free(out)  # before the report of data that are refused is written there
     data = source.open_data(config, with_labels=True, report_folder=out)
     size, reason = choose_size(config, data.report)
     if not config.image_size:
@@ -99,6 +100,8 @@ def prepare(config: TrainConfig, out: Path, part: tuple[int, int] = (0, 1)) -> t
     labels = data.found if data.found and data.found.names else None
     about = source.identify(data, config)
     flags_of_fit: dict[str, Any] = {"image_size": size}
+    if config.channels == 1:
+        flags_of_fit["channels"] = 1
     if config.resize_mode == "stretch":  # square by now, but people are shown the shape that the pictures had
         about["aspect"], flags_of_fit["resize_mode"] = data.report.get("aspect", 1.0), "stretch"
     complete = prepared.write_prepared(data.images, out, about, f"Writing {out}", labels, part)

@@ -83,6 +83,12 @@ def check_resume(folder: str | Path, preset: str, given: dict[str, Any]) -> Trai
             f"distribute={given['distribute']}",
             "this run began with XLA, which several devices exclude; resume it on one device, or begin a new run",
         )
+    if not own.synchronized and given.get("distribute", own.distribute) != own.distribute:
+        raise SettingError(
+            f"distribute={given['distribute']}",
+            f"this run began with {own.distribute} and without synchronized, where each device normalises its own part "
+            "of a batch; other devices would change its results, so begin a new run",
+        )
     if "epochs" in given:
         given = {**given, "steps": 0}
     return dataclasses.replace(own, **given)
@@ -107,7 +113,7 @@ def lock(folder: str | Path) -> Iterator[None]:
 def begin(folder: Path, config: TrainConfig, device: str) -> None:
     """Makes the folder and writes its `config.json`: all settings, versions, device, git commit, command line.
 
-    Nothing is written before that file: the next start takes a folder without it for a new one.
+    Only the files of `LEFT` may be there before it: the next start takes a folder without it for a new one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files.remove_temporaries(folder)

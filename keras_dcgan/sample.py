@@ -148,7 +148,7 @@ def check_classes(given: cli.Given) -> None:
 def read_aspect(given: cli.Given) -> float:
     """Width / height of what is written: that of --aspect, of the run or 1. Raises UserError for an impossible one."""
     if given.aspect is None:
-        return runs.read_aspect(given.run_dir) if given.run_dir else 1.0
+        return runs.read_aspect(given.run_dir or Path(given.generator).parent)
     try:
         return draw.read_aspect(given.aspect)
     except ValueError as error:

@@ -43,6 +43,8 @@ def test_the_film_shows_the_fakes_of_each_grid_in_the_order_of_steps_and_the_las
 def test_a_film_of_many_grids_does_not_last_longer(run):
     grids = [run / "samples" / "step_000500.png"] * 150
     assert len(list(film._frames(grids))) == 149 + 40
+    assert len(list(film._frames(grids[:133]))) == 132 + 40
+    assert max(len(list(film._frames(grids[:count]))) for count in range(1, 150)) <= 12 * 20
 
 
 def test_of_very_many_grids_some_are_left_out_but_not_the_last(run, tmp_path):

@@ -306,6 +306,13 @@ def test_a_label_picks_its_logit():
     np.testing.assert_allclose(picked[:, 0], logits[np.arange(4), LABELS], rtol=1e-5)
 
 
+@pytest.mark.parametrize("logits, names", [(0, "abc"), (5, "abc"), (3, "ab")])
+def test_networks_of_different_classes_are_refused(logits, names):
+    networks = build_generator(2, 16, 1, 5, classes=3), build_discriminator(2, 16, 1, classes=logits)
+    with pytest.raises(ValueError, match=r"draws 3 classes, the discriminator has .* logits, and . classes are named"):
+        DCGAN(*networks, classes=Classes(tuple(names), (1,) * len(names)))
+
+
 def test_a_step_learns_only_the_logits_of_its_labels():
     gan = conditional_gan()
     last = gan.discriminator.layers[-2].kernel  # [4, 4, C, K]: a filter for each class

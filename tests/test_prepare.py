@@ -45,6 +45,27 @@ def test_prepared_pictures_are_those_of_the_folder(tmp_path):
         prepare.prepare(TrainConfig(dataset=str(tmp_path / "out")), tmp_path / "twice")
 
 
+def test_what_another_folder_holds_is_kept_also_if_the_data_are_refused(tmp_path):
+    zoo.make(tmp_path / "mixed")
+    (tmp_path / "mixed" / "dataset.json").write_text('{"labels": []}')
+    for out in ("mixed", "other"):
+        (tmp_path / out).mkdir(exist_ok=True)
+        (tmp_path / out / "notes.txt").write_text("mine")
+        with pytest.raises(BadFile, match=f"{out}: holds something else; give a new or empty folder"):
+            run(f"--dataset={tmp_path}/mixed", f"--out={tmp_path}/{out}")
+    assert (tmp_path / "mixed" / "dataset.json").read_text() == '{"labels": []}'
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["notes.txt"]
+    with pytest.raises(SettingError, match="max_bad_share"):
+        run(f"--dataset={tmp_path}/mixed", f"--out={tmp_path}/new")
+    run(f"--dataset={tmp_path}/mixed", f"--out={tmp_path}/new", "--max_bad_share=0.5")  # after a refused start
+
+
+def test_the_command_for_grey_images_trains_them_as_grey(tmp_path, array, caplog):
+    caplog.set_level("INFO", logger="absl")
+    run(f"--dataset={array}", f"--out={tmp_path}/out", "--image_size=16", "--channels=1")
+    assert f"--dataset={tmp_path}/out/ --image_size=16 --channels=1" in caplog.text
+
+
 def test_labels_are_prepared_too_and_checked(tmp_path, caplog):
     caplog.set_level("INFO", logger="absl")
     pets = zoo.classes(tmp_path / "pets", cats=5, dogs=3)

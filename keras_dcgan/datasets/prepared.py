@@ -26,6 +26,8 @@ INDEX = "index.json"
 LABELS = "labels.npy"  # int32 [N], -1: in no class; the index has the names
 PLAN = "plan.json"  # what is being written; it is there until the index is
 FORMAT = "keras_dcgan prepared 1"
+LEFT = (LOCK, DATASET_REPORT)  # of a start that refused its data
+OTHER = "holds something else; give a new or empty folder"
 FILE_BYTES = 2**28
 BATCH = 256  # images decoded at once; fewer of large ones
 
@@ -172,6 +174,14 @@ def _agrees(found: dict[str, Any], plan: dict[str, Any]) -> bool:
     return all(found.get(name) == value for name, value in plan.items() if name != "source")
 
 
+def check_free(folder: str | Path) -> None:
+    """Raises BadFile for a folder that holds anything but prepared images, finished or not, or a refused start."""
+    folder = Path(folder)
+    names = {path.name for path in folder.iterdir() if not is_temporary(path)} if folder.is_dir() else set()
+    if names - {*LEFT} and not names & {PLAN, INDEX}:
+        raise BadFile(f"{folder}: {OTHER}")
+
+
 def _begin(folder: Path, plan: dict[str, Any], labels: Labels | None) -> None:
     """Makes a folder ready for its files: without what a killed process left, and with the labels and the plan.
 
@@ -179,9 +189,8 @@ def _begin(folder: Path, plan: dict[str, Any], labels: Labels | None) -> None:
     """
     for path in filter(is_temporary, list(folder.iterdir())):
         path.unlink()
-    known = (LOCK, DATASET_REPORT)  # the latter is there if a start refused its data
-    if any(path.name not in known for path in folder.iterdir()) and not _agrees(_read_json(folder / PLAN), plan):
-        raise BadFile(f"{folder}: holds something else; give a new or empty folder")
+    if any(path.name not in LEFT for path in folder.iterdir()) and not _agrees(_read_json(folder / PLAN), plan):
+        raise BadFile(f"{folder}: {OTHER}")
     write_text(folder / PLAN, json.dumps(plan, indent=2) + "\n")
     if labels:
         _write_labels(folder / LABELS, labels.numbers)

@@ -5,7 +5,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-BACKGROUNDS = {"white": 255, "black": 0, "grey": 128}
+from keras_dcgan.config import BACKGROUNDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Target:
       image_size: S, in pixels.
       channels: C, 1 (colour becomes luma) or 3 (RGB; grey is copied).
       resize_mode: how to make pictures square: "crop" the middle, "pad" with background, or "stretch".
-      background: a key of `BACKGROUNDS`: behind transparent pictures and beside padded ones.
+      background: a key of `config.BACKGROUNDS`: behind transparent pictures and beside padded ones.
     """
 
     image_size: int

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from keras_dcgan.datasets.classes import Classes
-    from keras_dcgan.datasets.source import Data
+    from keras_dcgan.datasets.data import Data
     from keras_dcgan.datasets.stored import Images
 
 MEASURABLE = 32  # the smallest number of images: the measures compare two halves of them
@@ -143,7 +143,7 @@ def evaluate(
       or a feature, is not finite, and ValueError if it has classes that nobody names.
 
     Examples:
-      >>> from keras_dcgan.datasets.source import Data
+      >>> from keras_dcgan.datasets.data import Data
       >>> from keras_dcgan.networks import build_generator
       >>> data = Data("mnist", np.zeros((40, 28, 28, 1), np.uint8), report={})
       >>> figures, pictures = evaluate(build_generator(width=1, image_size=16), data, samples=20, seed=0)

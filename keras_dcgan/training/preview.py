@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_dcgan import pipeline
 from keras_dcgan.config import TrainConfig
-from keras_dcgan.datasets.source import Data
+from keras_dcgan.datasets.data import Data
 from keras_dcgan.tools import draw
 from keras_dcgan.training.watchers import choose_reals, shuffled_indices
 

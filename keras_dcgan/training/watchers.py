@@ -7,7 +7,7 @@ from absl import logging
 
 from keras_dcgan import pipeline, runs
 from keras_dcgan.config import TrainConfig
-from keras_dcgan.datasets.source import Data
+from keras_dcgan.datasets.data import Data
 from keras_dcgan.generators import draw_latents
 from keras_dcgan.metrics.features import load_extractor
 from keras_dcgan.metrics.report import MEASURABLE, make_reference

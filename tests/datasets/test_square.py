@@ -1,13 +1,8 @@
 import numpy as np
 import pytest
 
-from keras_dcgan.config import BACKGROUNDS
 from keras_dcgan.datasets import square
 from keras_dcgan.pipeline import transform
-
-
-def test_every_background_of_the_settings_is_known():
-    assert set(square.BACKGROUNDS) == set(BACKGROUNDS)
 
 
 @pytest.mark.parametrize("height, width, size", [(20, 31, 64), (16, 16, 32), (64, 64, 64), (28, 28, 64)])

@@ -79,6 +79,14 @@ def test_a_setting_that_would_change_the_results_is_refused_by_name(tmp_path, gi
         runs.check_resume(tmp_path, "auto", given)
 
 
+def test_devices_that_normalise_their_own_parts_stay_the_same(tmp_path):
+    config = dataclasses.replace(begun(tmp_path), distribute="mirrored", synchronized=False)
+    runs.resume(tmp_path, config)
+    assert runs.check_resume(tmp_path, "auto", {"distribute": "mirrored"}) == config
+    with pytest.raises(SettingError, match=r"^distribute=off: this run began with mirrored and without synchronized"):
+        runs.check_resume(tmp_path, "auto", {"distribute": "off"})
+
+
 def test_two_lengths_are_refused_when_resuming_too(tmp_path):
     begun(tmp_path)
     with pytest.raises(ValueError, match="epochs: give epochs or steps, not both"):
