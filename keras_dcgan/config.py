@@ -7,7 +7,7 @@ NAMED_DATASETS = ("mnist", "fashion_mnist", "cifar10")
 IMAGE_SIZES = (16, 32, 64, 128, 256)
 RESIZE_MODES = ("crop", "pad", "stretch")
 AUTO = {int: 0, float: -1.0}  # values of settings that are numbers and that the program chooses
-BACKGROUNDS = {"white": 255, "black": 0, "grey": 128}
+BACKGROUNDS = {"white": 255, "black": 0, "grey": 128}  # the level of each channel
 UPSAMPLINGS = ("transposed", "nearest")
 AUGMENTATIONS = ("translation", "color,translation", "color,translation,cutout")
 

@@ -17,9 +17,11 @@ class DCGAN(keras.Model):
     Args:
       generator: latents float32 [N, Z] -> images float32 [N, S, S, C] in [-1, 1], already built; or the same of
         {"latents", "labels"}, as `build_generator(classes=K)` gives it.
-      discriminator: images -> logits [N, 1], or [N, K], already built.
+      discriminator: images -> logits [N, 1], or [N, K] for a generator of K classes, already built.
       seed: seed of the latents that `train_step` draws.
       classes: the names of the K classes, and how often each occurs; by default numbers, equally often.
+
+    Raises ValueError if the networks and `classes` have different numbers of classes.
 
     `steps_done` counts the steps of `train_step`; `averaged` is the generator that samples: the moving average of the
     weights if `compile` asks for one, else the generator itself.

@@ -87,8 +87,9 @@ def prepare(config: TrainConfig, out: Path, part: tuple[int, int] = (0, 1)) -> t
     """
     if is_path(config.dataset) and prepared.is_prepared(config.dataset):
         raise SettingError(f"dataset={config.dataset}", "is prepared already")
-    prepared.check_free(out)  # before the report of data that are refused is written there
-    data = source.open_data(config, with_labels=True, report_folder=out)
+    prepared.check_free(out)
+    # A report of data that are refused; it must not replace that of prepared images.
+    data = source.open_data(config, with_labels=True, report_folder=None if prepared.is_prepared(out) else out)
     size, reason = choose_size(config, data.report)
     if not config.image_size:
         logging.info("Image size: %d, because %s.", size, reason)

@@ -94,7 +94,7 @@ def main(given: cli.Given) -> None:
         return
     file = cli.generator_file(given)
     check_classes(given)
-    aspect = read_aspect(given)
+    aspect = read_aspect(given, file)
     import_tensorflow()
     from keras_dcgan import generators
     from keras_dcgan.networks import latent_dim_of
@@ -145,10 +145,13 @@ def check_classes(given: cli.Given) -> None:
         raise cli.UserError("--same_latents: goes with --labels or --each")
 
 
-def read_aspect(given: cli.Given) -> float:
-    """Width / height of what is written: that of --aspect, of the run or 1. Raises UserError for an impossible one."""
+def read_aspect(given: cli.Given, file: Path) -> float:
+    """Width / height of what is written: that of --aspect, of the run of the generator's file, or 1.
+
+    Raises UserError for an impossible one.
+    """
     if given.aspect is None:
-        return runs.read_aspect(given.run_dir or Path(given.generator).parent)
+        return runs.read_aspect(file.parent)
     try:
         return draw.read_aspect(given.aspect)
     except ValueError as error:

@@ -58,6 +58,10 @@ def test_what_another_folder_holds_is_kept_also_if_the_data_are_refused(tmp_path
     with pytest.raises(SettingError, match="max_bad_share"):
         run(f"--dataset={tmp_path}/mixed", f"--out={tmp_path}/new")
     run(f"--dataset={tmp_path}/mixed", f"--out={tmp_path}/new", "--max_bad_share=0.5")  # after a refused start
+    report = (tmp_path / "new" / "dataset.json").read_bytes()
+    with pytest.raises(SettingError, match="max_bad_share"):
+        run(f"--dataset={tmp_path}/mixed", f"--out={tmp_path}/new")
+    assert (tmp_path / "new" / "dataset.json").read_bytes() == report
 
 
 def test_the_command_for_grey_images_trains_them_as_grey(tmp_path, array, caplog):

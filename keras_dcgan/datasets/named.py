@@ -89,7 +89,7 @@ def load_labels(name: str, data_dir: str | Path | None = None) -> np.ndarray:
 
 
 def cache_folder(name: str) -> Path:
-    """A folder for copies: `datasets/keras_dcgan/<name>` under the Keras home."""
+    """A folder of this program under the Keras home: `datasets/keras_dcgan/<name>`."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     return home / "datasets" / "keras_dcgan" / name
 

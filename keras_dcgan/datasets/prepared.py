@@ -174,11 +174,10 @@ def _agrees(found: dict[str, Any], plan: dict[str, Any]) -> bool:
     return all(found.get(name) == value for name, value in plan.items() if name != "source")
 
 
-def check_free(folder: str | Path) -> None:
-    """Raises BadFile for a folder that holds anything but prepared images, finished or not, or a refused start."""
-    folder = Path(folder)
+def check_free(folder: Path) -> None:
+    """Raises BadFile for a folder that holds other files than prepared images or what a refused start leaves."""
     names = {path.name for path in folder.iterdir() if not is_temporary(path)} if folder.is_dir() else set()
-    if names - {*LEFT} and not names & {PLAN, INDEX}:
+    if names.difference(LEFT) and not names & {PLAN, INDEX}:
         raise BadFile(f"{folder}: {OTHER}")
 
 
