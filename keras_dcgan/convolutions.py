@@ -60,7 +60,7 @@ def _convolve_transposed(inputs, kernel):
         padded = tf.pad(inputs, [[0, 0], [1, 1], [1, 1], [0, 0]])
         images = tf.nn.depth_to_space(tf.nn.conv2d(padded, blocks, 1, "VALID"), 2)
         return images[:, 1:-1, 1:-1], gradient
-    shape = [tf.shape(inputs)[0], STRIDE * height, STRIDE * width, depth]
+    shape = [inputs.shape[0] or tf.shape(inputs)[0], STRIDE * height, STRIDE * width, depth]
     return tf.nn.conv2d_transpose(inputs, kernel, shape, STRIDE, "SAME"), gradient
 
 

@@ -126,7 +126,7 @@ class DCGAN(keras.Model):
     def train_step(self, data):
         """One update on a batch of real images, or (images, labels), and as many fresh latents; returns its values."""
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(self.load(data) if self.load else data)
-        batch_size = tf.shape(images)[0]
+        batch_size = images.shape[0] or tf.shape(images)[0]
         return self.finish_step(self.adversarial_step(images, self.draw_step_latents(batch_size), labels), batch_size)
 
     def draw_step_latents(self, batch_size) -> tf.Tensor:
@@ -189,23 +189,14 @@ class DCGAN(keras.Model):
         with tf.GradientTape() as g_tape:
             fakes = self.generator(with_labels(latents, fake_labels), training=True)
 
-        def learn(penalise: bool):
-            with tf.GradientTape() as d_tape:
-                fake_logits, real_logits, r1 = self.score_both(
-                    (tf.stop_gradient(fakes), fake_labels, of_fakes), (images, labels, of_reals), penalise
-                )
-                d_loss = _cross_entropy(0.0, fake_logits) + _cross_entropy(1.0, real_logits)
-                d_objective = self.objective(d_loss + self.r1_weight * self.r1_every * r1, self.discriminator_optimizer)
-            return d_tape.gradient(d_objective, d_weights), d_loss, fake_logits, real_logits
-
-        # The gradient is taken inside of the branches: that of a `tf.cond` is not the same to the last bit each time.
-        d_gradients, d_loss, fake_logits, real_logits = self.if_penalised(lambda: learn(True), lambda: learn(False))
+        seen_fakes, seen_reals = (tf.stop_gradient(fakes), fake_labels, of_fakes), (images, labels, of_reals)
+        d_gradients, d_loss, fake_logits, real_logits = self.learn_both(seen_fakes, seen_reals)
         self.discriminator_optimizer.apply(d_gradients, d_weights)
 
         # Only the fakes are watched: the discriminator's own weight gradients are not computed here.
         with tf.GradientTape(watch_accessed_variables=False) as fakes_tape:
             fakes_tape.watch(fakes)
-            g_loss = _cross_entropy(1.0, self.score(fakes, fake_labels, of_fakes_again))
+            g_loss = cross_entropy(1.0, self.score(fakes, fake_labels, of_fakes_again))
             g_objective = self.objective(g_loss, self.generator_optimizer)
         fakes_gradient = fakes_tape.gradient(g_objective, fakes)
         self.generator_optimizer.apply(g_tape.gradient(fakes, g_weights, output_gradients=fakes_gradient), g_weights)
@@ -234,17 +225,29 @@ class DCGAN(keras.Model):
             return logits
         return tf.reduce_sum(logits * tf.one_hot(labels, logits.shape[-1]), axis=1, keepdims=True)  # (B, K) -> (B, 1)
 
-    def score_both(self, fakes, reals, penalise: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | float]:
-        """The discriminator's logits for the fakes and for the reals, and R1, or 0; it sees one after the other.
+    def learn_both(self, fakes, reals) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor, tf.Tensor]:
+        """What the discriminator learns of the fakes, then of the reals: gradients, loss, and the logits of each.
 
         `fakes` and `reals` are what `score` takes: images, labels and changes.
         """
-        fake_logits = self.score(*fakes)
-        images, labels, changes = reals
-        return fake_logits, *self.score_reals(images, labels, changes, penalise)
+        of_fakes, fakes_loss, fake_logits = self._learn(0.0, fakes)
+        # The gradient is taken inside of the branches: that of a `tf.cond` is not the same to the last bit each time.
+        of_reals, reals_loss, real_logits = self.if_penalised(
+            lambda: self._learn(1.0, reals, penalise=True), lambda: self._learn(1.0, reals)
+        )
+        gradients = [one + other for one, other in zip(of_fakes, of_reals, strict=True)]
+        return gradients, fakes_loss + reals_loss, fake_logits, real_logits
 
-    def score_reals(self, images, labels=None, changes=None, penalise=True) -> tuple[tf.Tensor, tf.Tensor | float]:
-        """The discriminator's logits for the reals, and R1, or 0 if there is to be no penalty.
+    def _learn(self, label: float, seen, penalise: bool = False) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
+        """The gradients of the discriminator's weights, the loss without a penalty, and the logits."""
+        with tf.GradientTape() as tape:
+            logits, r1 = self.score_and_penalise(*seen, penalise)
+            loss = cross_entropy(label, logits)
+            objective = self.objective(loss + self.r1_weight * self.r1_every * r1, self.discriminator_optimizer)
+        return tape.gradient(objective, self.discriminator.trainable_variables), loss, logits
+
+    def score_and_penalise(self, images, labels=None, changes=None, penalise=True) -> tuple[tf.Tensor, tf.Tensor | float]:
+        """The discriminator's logits, and R1 at these images, or 0 if there is to be no penalty.
 
         R1 takes the gradient at the images as they are, through their augmentation (Karras et al. 2020).
         """
@@ -282,7 +285,7 @@ class DCGAN(keras.Model):
         half_life = tf.minimum(float(self.ema_half_life), EMA_RAMP * seen)
         share = 1.0 - tf.pow(0.5, batch_size / half_life)
         for average, weight in zip(self.averaged.trainable_variables, copied_variables(self.generator), strict=True):
-            average.assign_add(share * (weight - average))
+            average.value.assign_add(share * (weight - average))
 
     def refresh_averaged(self, batches: int = 4, batch_size: int = 64) -> None:
         """Recomputes the averaged generator's batch-normalisation statistics: the running ones suit other weights.
@@ -318,6 +321,6 @@ def _set_statistics(network: keras.Model, inputs) -> None:
             layer.momentum = momentum
 
 
-def _cross_entropy(label: float, logits: tf.Tensor) -> tf.Tensor:
-    labels = tf.fill(tf.shape(logits), label)
-    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits))
+def cross_entropy(label: float, logits: tf.Tensor) -> tf.Tensor:
+    """The mean binary cross-entropy with a label that is 0 or 1 for all."""
+    return tf.reduce_mean(tf.nn.softplus(-logits if label else logits))

@@ -86,7 +86,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             statistics = [[found] for found in own]
         for moving, of_batches in zip((self.moving_mean, self.moving_variance), statistics, strict=True):
             for found in of_batches:
-                moving.assign(moving * self.momentum + found * (1.0 - self.momentum))
+                moving.value.assign_add((found - moving) * (1.0 - self.momentum))
         return outputs
 
 

@@ -14,35 +14,31 @@ def normalize(x: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tuple[tf.Tenso
     `x` may be bfloat16; `offset` and the statistics, which are biased, are float32. No gradient goes through those.
     """
     scale = tf.ones_like(offset)
+    found = tf.raw_ops.FusedBatchNormV3(
+        x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon, is_training=True
+    )
+    share = x.shape[-1] / tf.cast(tf.size(x), tf.float32)  # of one pixel
+    mean, variance = found.batch_mean, found.batch_variance * (1.0 - share)  # the kernel's is the unbiased one
+
+    @tf.custom_gradient
+    def backward(x, d_outputs):
+        first = tf.raw_ops.FusedBatchNormGradV3(
+            y_backprop=d_outputs, x=x, scale=scale, reserve_space_1=found.reserve_space_1,
+            reserve_space_2=found.reserve_space_2, reserve_space_3=found.reserve_space_3,
+            epsilon=epsilon, is_training=True,
+        )  # fmt: skip
+
+        def second(upstream, offset_upstream):  # TensorFlow knows no gradient of this kernel
+            by_x = _second_gradient(x, d_outputs, upstream, mean, tf.math.rsqrt(variance + epsilon))
+            return by_x, backward(x, upstream)[0] + tf.cast(offset_upstream, x.dtype)
+
+        return (first.x_backprop, first.offset_backprop), second
 
     @tf.custom_gradient
     def forward(x, offset):
-        found = tf.raw_ops.FusedBatchNormV3(
-            x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon, is_training=True
-        )
+        return found.y, lambda d_outputs: backward(x, d_outputs)
 
-        @tf.custom_gradient
-        def backward(x, d_outputs):
-            first = tf.raw_ops.FusedBatchNormGradV3(
-                y_backprop=d_outputs, x=x, scale=scale, reserve_space_1=found.reserve_space_1,
-                reserve_space_2=found.reserve_space_2, reserve_space_3=found.reserve_space_3,
-                epsilon=epsilon, is_training=True,
-            )  # fmt: skip
-
-            def second(*upstream):
-                # TensorFlow knows no gradient of this kernel; what the kernel computes, composed, has one.
-                with tf.GradientTape() as tape:
-                    tape.watch([x, d_outputs])
-                    composed = _composed_gradient(x, d_outputs, epsilon)
-                return tape.gradient(composed, [x, d_outputs], output_gradients=upstream)
-
-            return (first.x_backprop, first.offset_backprop), second
-
-        return (found.y, found.batch_mean, found.batch_variance), lambda d_outputs, *_: backward(x, d_outputs)
-
-    outputs, mean, variance = forward(x, offset)
-    count = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
-    return outputs, mean, variance * (count - 1) / count  # the kernel's variance is the unbiased one
+    return forward(x, offset), mean, variance
 
 
 def normalize_on_replicas(
@@ -94,10 +90,16 @@ def moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return sums(x, x), lambda d_sum, d_squares: scale_and_shift(x, 2.0 * d_squares, d_sum)
 
 
-def _composed_gradient(x, d_outputs, epsilon):
-    wide, d_wide = tf.cast(x, tf.float32), tf.cast(d_outputs, tf.float32)
-    mean, variance = tf.nn.moments(wide, [0, 1, 2])
-    inverse = tf.math.rsqrt(variance + epsilon)
-    normal = (wide - mean) * inverse
-    shared = tf.reduce_mean(d_wide, [0, 1, 2]) + normal * tf.reduce_mean(d_wide * normal, [0, 1, 2])
-    return tf.cast(inverse * (d_wide - shared), x.dtype), tf.reduce_sum(d_wide, [0, 1, 2])
+def _second_gradient(x, d_outputs, upstream, mean, inverse):
+    """The gradient by `x` of the sum of upstream * n, n being the gradient of normalisation by `x`.
+
+    With x' = (x - mean) * inverse, d the gradient of the outputs and all means over batch and pixels, n is
+    inverse * (d - mean(d) - x' mean(d x')).
+    """
+    d, u = (tf.cast(each, tf.float32) for each in (d_outputs, upstream))
+    normal = (tf.cast(x, tf.float32) - mean) * inverse
+    means = [tf.reduce_mean(each, [0, 1, 2]) for each in (d, u, d * normal, u * normal, d * u)]
+    d_mean, u_mean, d_slope, u_slope, product = means
+    shared = product - d_mean * u_mean - 3.0 * d_slope * u_slope
+    found = d_slope * (u - u_mean) + u_slope * (d - d_mean) + shared * normal
+    return tf.cast(-tf.square(inverse) * found, x.dtype)

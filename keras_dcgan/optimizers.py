@@ -17,14 +17,20 @@ class Adam(keras.optimizers.Adam):
       array([ 0.5, -2.5], dtype=float32)
     """
 
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        step = tf.cast(self.iterations + 1, tf.float32)
+        rates = {
+            "lr": learning_rate, "beta1": self.beta_1, "beta2": self.beta_2, "epsilon": self.epsilon,
+            "beta1_power": tf.pow(self.beta_1, step), "beta2_power": tf.pow(self.beta_2, step),
+        }  # fmt: skip
+        # Made once for all variables: a graph is traced in the time that its operations take.
+        rates = {name: tf.cast(value, tf.float32) for name, value in rates.items()}
+        super()._backend_update_step(grads, trainable_variables, rates)
+
     def update_step(self, gradient, variable, learning_rate):
+        rates = learning_rate  # and what else `_backend_update_step` made
         if self.amsgrad:  # which the kernel does not have
-            return super().update_step(gradient, variable, learning_rate)
+            return super().update_step(gradient, variable, rates["lr"])
         index = self._get_variable_index(variable)
-        step = tf.cast(self.iterations.value + 1, variable.dtype)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle, m=self._momentums[index].value.handle, v=self._velocities[index].value.handle,
-            beta1_power=tf.pow(self.beta_1, step), beta2_power=tf.pow(self.beta_2, step),
-            lr=tf.cast(learning_rate, variable.dtype), beta1=self.beta_1, beta2=self.beta_2, epsilon=self.epsilon,
-            grad=tf.cast(gradient, variable.dtype),
-        )  # fmt: skip
+        momentum, velocity = self._momentums[index].value.handle, self._velocities[index].value.handle
+        tf.raw_ops.ResourceApplyAdam(var=variable.handle, m=momentum, v=velocity, grad=gradient, **rates)

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_dcgan.datasets.classes import Classes
-from keras_dcgan.gan import DCGAN
+from keras_dcgan.gan import DCGAN, cross_entropy
 from keras_dcgan.layers import several_batches
 
 
@@ -80,14 +80,17 @@ class ReplicatedDCGAN(DCGAN):
         """Each replica's share: optimizers sum the gradients of all."""
         return super().objective(loss / self.replicas, optimizer)
 
-    def score_both(self, fakes, reals, penalise):
+    def learn_both(self, fakes, reals):
         """As in `DCGAN`; without a penalty in one pass, where fakes and reals share each all-reduce of statistics."""
-        if penalise or not self.synchronized:
-            return super().score_both(fakes, reals, penalise)
+        if self._penalise or not self.synchronized:
+            return super().learn_both(fakes, reals)
         pairs = zip(fakes, reals, strict=True)
         together = [None if one is None else tf.concat([one, other], 0) for one, other in pairs]
-        with several_batches(2):
-            return *tf.split(self.score(*together), 2), 0.0
+        with several_batches(2), tf.GradientTape() as tape:
+            fake_logits, real_logits = tf.split(self.score(*together), 2)
+            d_loss = cross_entropy(0.0, fake_logits) + cross_entropy(1.0, real_logits)
+            objective = self.objective(d_loss, self.discriminator_optimizer)
+        return tape.gradient(objective, self.discriminator.trainable_variables), d_loss, fake_logits, real_logits
 
     def if_penalised(self, then, otherwise):
         return then() if self._penalise else otherwise()
