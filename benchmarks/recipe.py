@@ -7,6 +7,7 @@ Every run is a run folder of its own under --out; one that is finished is not tr
 --threads=1 two runs share a two-core machine, which is faster than one after the other.
 """
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -34,8 +35,11 @@ ROWS: dict[str, dict[str, Any]] = {
     "augment_all": {"augment": "color,translation,cutout"},
     "mirror": {"mirror": True},
     "native": {"image_size": 32},
-    "paired": {},  # the discriminators of `benchmarks.backbones`: this one, and the next
+    "paired": {},  # the networks of `benchmarks.backbones`: this row, and the three after it
     "plain": {},
+    "half_discriminator": {},
+    "half_generator": {},
+    "grown": {},  # after a training at 32 pixels: `benchmarks.growing`
     "transposed": {"upsampling": "transposed"},
     "relativistic": {},  # the loss of `benchmarks.relativistic`
     "no_r1": {"r1_weight": 0.0},
@@ -128,7 +132,7 @@ def run_name(run: dict[str, Any]) -> str:
 
 def run_one(out: Path, run: dict[str, Any]) -> None:
     """Trains one run and writes its `result.json`: the figures of each generator that the run has."""
-    from benchmarks import backbones, conditioning, relativistic
+    from benchmarks import backbones, conditioning, growing, relativistic
     from keras_dcgan import networks
     from keras_dcgan.datasets import source
     from keras_dcgan.metrics import report
@@ -147,6 +151,12 @@ def run_one(out: Path, run: dict[str, Any]) -> None:
         loop.build_generator, loop.build_discriminator = builders[row]  # type: ignore[assignment]
     if "relativistic" in rows:
         distribution.DCGAN = relativistic.RelativisticDCGAN  # type: ignore[misc]
+    if "grown" in rows:
+        first = dataclasses.replace(
+            config, image_size=32, width=2 * config.width, steps=round(growing.STEPS * config.steps)
+        )
+        small, build = loop.train(first, out / f"{run_name(run)}-at-32").gan, loop.build
+        loop.build = lambda *options, **more: growing.grow(small, build(*options, **more))
     gan = loop.train(config, out / run_name(run)).gan
     data = source.open_data(config, with_labels=True)
 

@@ -21,8 +21,8 @@ class RelativisticDCGAN(DCGAN):
 
         def learn(penalise: bool):
             with tf.GradientTape() as d_tape:
-                fake_logits, r2 = self.score_and_penalise(tf.stop_gradient(fakes), labels, of_fakes, penalise)
-                real_logits, r1 = self.score_and_penalise(images, labels, of_reals, penalise)
+                fake_logits, r2 = self.score_with_r1(tf.stop_gradient(fakes), labels, of_fakes, penalise)
+                real_logits, r1 = self.score_with_r1(images, labels, of_reals, penalise)
                 d_loss = tf.reduce_mean(tf.nn.softplus(fake_logits - real_logits))
                 penalty = self.r1_weight * self.r1_every * (r1 + r2)
                 d_objective = self.objective(d_loss + penalty, self.discriminator_optimizer)

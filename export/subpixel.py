@@ -15,6 +15,7 @@ from keras import layers
 
 from keras_dcgan.networks import count_classes, latent_dim_of, with_labels
 
+FIRST = "open1"  # the matrix product that opens the latents
 LAST = "to_pixels"  # the convolution before tanh
 
 
@@ -39,13 +40,14 @@ def rewritten(generator: keras.Model) -> keras.Model:
         # A single operator in the file. Keras's CategoryEncoding would add two casts.
         one_hot = layers.Lambda(lambda labels: tf.one_hot(labels, classes), (classes,), name="one_hot")(labels)
         x = layers.Concatenate(name="latents_and_label")([latents, one_hot])  # (N, Z + K)
+    folded = [_folded(*stage) for stage in stages]
+    folded[:2] = _equalized(*folded[:2])
     weights = []
-    for i, (convolution, normalization) in enumerate(stages, 1):
-        kernel, bias = _folded(convolution, normalization)
+    for i, (kernel, bias) in enumerate(folded, 1):
         depth, filters = kernel.shape[2:]
-        name, activation = (LAST, None) if normalization is None else (f"open{i}", "relu")
+        name, activation = (LAST, None) if i == len(folded) else (f"open{i}", "relu")
         if i == 1:
-            x = layers.Dense(16 * depth, activation, name=name)(x)
+            x = layers.Dense(16 * depth, activation, name=FIRST)(x)
             x = layers.Reshape((4, 4, depth), name=f"{name}_image")(x)
             weights += [kernel.reshape(16 * depth, filters).T, np.tile(bias, 16)]
             continue
@@ -99,6 +101,18 @@ def _takes_labels_as_ours_do(generator: keras.Model, first: list[layers.Layer]) 
     sources = [generator.input["latents"], one_hot.output]
     wired = [id(tensor) for tensor in joined.input] == [id(tensor) for tensor in sources]
     return wired and one_hot.output_mode == "one_hot" and one_hot.input is generator.input["labels"]
+
+
+def _equalized(first: tuple, second: tuple) -> tuple[tuple, tuple]:
+    """Kernel and bias of two layers with ReLU between: all filters of the first as large (Nagel et al. 2019).
+
+    ReLU lets a positive factor through: what a filter loses, its channel in the next kernel gains. So one scale of int8
+    fits all filters of the first layer: `tflite.quantize`.
+    """
+    (kernel, bias), (next_kernel, next_bias) = first, second
+    largest = np.abs(kernel).max(axis=(0, 1, 3))  # (A,)
+    largest = np.where(largest > 0, largest, 1)
+    return (kernel / largest[:, np.newaxis], bias / largest), (next_kernel * largest, next_bias)
 
 
 def _folded(convolution, normalization) -> tuple[np.ndarray, np.ndarray]:

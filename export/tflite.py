@@ -87,15 +87,21 @@ def quantize(model: bytes, kind: str, classes: int = 0) -> bytes:
         range"); "int8-full", activations in int8 too, by ranges measured on latents from N(0, 1).
       classes: how many the model has, 0 if it takes no label.
     """
-    recipe, operation = recipe_manager.RecipeManager(), qtyping.TFLOperationName
-    for name in (operation.FULLY_CONNECTED, operation.CONV_2D, operation.CONV_2D_TRANSPOSE):
+    recipe, operation, scales = recipe_manager.RecipeManager(), qtyping.TFLOperationName, qtyping.QuantGranularity
+    for name, operator, scale in (
+        (GENERATOR, operation.FULLY_CONNECTED, scales.CHANNELWISE),
+        (GENERATOR, operation.CONV_2D, scales.CHANNELWISE),
+        (GENERATOR, operation.CONV_2D_TRANSPOSE, scales.CHANNELWISE),
+        # It has 16 outputs for each channel; a scale for each output would be 1 to 4 % of the file.
+        (f"{GENERATOR}{subpixel.FIRST}.*", operation.FULLY_CONNECTED, scales.TENSORWISE),
+    ):
         if kind == "float16":
             casting = algorithm_manager.AlgorithmName.FLOAT_CASTING
-            recipe.add_weight_only_config(GENERATOR, name, 16, algorithm_key=casting)
+            recipe.add_weight_only_config(name, operator, 16, algorithm_key=casting)
         elif kind == "int8":
-            recipe.add_dynamic_config(GENERATOR, name, 8)
+            recipe.add_dynamic_config(name, operator, 8, scale)
         else:
-            recipe.add_static_config(GENERATOR, name, activation_num_bits=8, weight_num_bits=8)
+            recipe.add_static_config(name, operator, 8, 8, scale)
     if kind == "int8-full":  # operators that only move numbers can move integers
         for name in (operation.RESHAPE, operation.TRANSPOSE, operation.PAD, operation.STRIDED_SLICE):
             recipe.add_static_config(GENERATOR, name, activation_num_bits=8, weight_num_bits=8)

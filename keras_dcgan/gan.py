@@ -226,9 +226,10 @@ class DCGAN(keras.Model):
         return tf.reduce_sum(logits * tf.one_hot(labels, logits.shape[-1]), axis=1, keepdims=True)  # (B, K) -> (B, 1)
 
     def learn_both(self, fakes, reals) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor, tf.Tensor]:
-        """What the discriminator learns of the fakes, then of the reals: gradients, loss, and the logits of each.
+        """The gradients of the discriminator's weights, its loss, and its logits for the fakes and for the reals.
 
-        `fakes` and `reals` are what `score` takes: images, labels and changes.
+        It sees the fakes first; the gradients of both are added. `fakes` and `reals` are what `score` takes: images,
+        labels and changes.
         """
         of_fakes, fakes_loss, fake_logits = self._learn(0.0, fakes)
         # The gradient is taken inside of the branches: that of a `tf.cond` is not the same to the last bit each time.
@@ -240,13 +241,14 @@ class DCGAN(keras.Model):
 
     def _learn(self, label: float, seen, penalise: bool = False) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
         """The gradients of the discriminator's weights, the loss without a penalty, and the logits."""
+        images, labels, changes = seen
         with tf.GradientTape() as tape:
-            logits, r1 = self.score_and_penalise(*seen, penalise)
+            logits, r1 = self.score_with_r1(images, labels, changes, penalise)
             loss = cross_entropy(label, logits)
             objective = self.objective(loss + self.r1_weight * self.r1_every * r1, self.discriminator_optimizer)
         return tape.gradient(objective, self.discriminator.trainable_variables), loss, logits
 
-    def score_and_penalise(self, images, labels=None, changes=None, penalise=True) -> tuple[tf.Tensor, tf.Tensor | float]:
+    def score_with_r1(self, images, labels=None, changes=None, penalise=True) -> tuple[tf.Tensor, tf.Tensor | float]:
         """The discriminator's logits, and R1 at these images, or 0 if there is to be no penalty.
 
         R1 takes the gradient at the images as they are, through their augmentation (Karras et al. 2020).

@@ -113,7 +113,7 @@ def test_r1_is_taken_at_the_images_as_they_are_through_their_augmentation():
         tape.watch(x)
         total = tf.reduce_sum(gan.discriminator(augmentation.augment(x, draws, gan.augment), training=True))
     expected = 0.5 * np.square(tape.gradient(total, x)).sum(axis=(1, 2, 3)).mean()
-    _, r1 = gan.score_and_penalise(x, None, tf.constant(draws))
+    _, r1 = gan.score_with_r1(x, None, tf.constant(draws))
     assert float(r1) == pytest.approx(expected, rel=1e-5) and expected > 0
 
 

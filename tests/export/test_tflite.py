@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.compiled_model import CompiledModel
+from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import qtyping, recipe_manager
 
 from export import build, rng, tflite
@@ -36,6 +37,19 @@ def test_each_file_carries_its_metadata(exported):
         assert metadata["name"] == "keras-dcgan-generator" and metadata["weights"] == kind
         assert metadata["latent_dim"] == LATENT_DIM and metadata["image_size"] == 16 and metadata["channels"] == 1
         assert metadata["trained_on"] == "mnist" and list(metadata["signatures"]) == ["generate", "sample", "latents"]
+
+
+@pytest.mark.parametrize("kind", ["int8", "int8-full"])
+def test_the_layer_that_opens_the_latents_has_one_scale_and_each_other_one_for_each_filter(exported, kind):
+    scales = {}
+    for tensor in Interpreter(str(exported / TFLITE[kind])).get_tensor_details():
+        if tensor["dtype"] == np.int8 and len(tensor["shape"]) in (2, 4) and "quantization_parameters" in tensor:
+            kept = len(tensor["quantization_parameters"]["scales"])
+            scales.setdefault((*map(int, tensor["shape"]),), set()).add(kept)
+    depths = [8, 4]  # channels of the generator's layers before the last, which draws one channel
+    assert scales[16 * depths[0], LATENT_DIM] == {1}
+    assert scales[4 * depths[1], 2, 2, depths[0]] == {4 * depths[1]}
+    assert scales[4, 2, 2, depths[1]] == {4}
 
 
 @pytest.mark.filterwarnings("ignore:.*experimental_preserve_all_tensors.*")
