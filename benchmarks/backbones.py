@@ -40,12 +40,12 @@ def build_plain_discriminator(width: int, image_size: int, channels: int, classe
 
 
 def build_half_discriminator(width: int, image_size: int, channels: int, classes: int = 0) -> keras.Model:
-    """Ours with half the filters: a quarter of the cost."""
+    """Ours with half the filters, at about a quarter of the cost."""
     return build_discriminator(width // 2, image_size, channels, classes)
 
 
 def build_half_generator(width: int, *sizes) -> keras.Model:
-    """Ours with half the filters: a quarter of the cost."""
+    """Ours with half the filters, at about a quarter of the cost."""
     return build_generator(width // 2, *sizes)
 
 

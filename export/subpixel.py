@@ -41,13 +41,14 @@ def rewritten(generator: keras.Model) -> keras.Model:
         one_hot = layers.Lambda(lambda labels: tf.one_hot(labels, classes), (classes,), name="one_hot")(labels)
         x = layers.Concatenate(name="latents_and_label")([latents, one_hot])  # (N, Z + K)
     folded = [_folded(*stage) for stage in stages]
-    folded[:2] = _equalized(*folded[:2])
+    if len(folded) > 1:
+        folded[:2] = _equalized(*folded[:2])
     weights = []
     for i, (kernel, bias) in enumerate(folded, 1):
         depth, filters = kernel.shape[2:]
         name, activation = (LAST, None) if i == len(folded) else (f"open{i}", "relu")
         if i == 1:
-            x = layers.Dense(16 * depth, activation, name=FIRST)(x)
+            x = layers.Dense(16 * depth, activation, name=name)(x)
             x = layers.Reshape((4, 4, depth), name=f"{name}_image")(x)
             weights += [kernel.reshape(16 * depth, filters).T, np.tile(bias, 16)]
             continue
@@ -104,15 +105,17 @@ def _takes_labels_as_ours_do(generator: keras.Model, first: list[layers.Layer]) 
 
 
 def _equalized(first: tuple, second: tuple) -> tuple[tuple, tuple]:
-    """Kernel and bias of two layers with ReLU between: all filters of the first as large (Nagel et al. 2019).
+    """Kernel and bias of two layers with ReLU between, each of the first's filters divided by its largest weight.
 
-    ReLU lets a positive factor through: what a filter loses, its channel in the next kernel gains. So one scale of int8
-    fits all filters of the first layer: `tflite.quantize`.
+    ReLU lets a positive factor through, so the next kernel can undo it (after Nagel et al. 2019). Then one scale of
+    int8 fits all filters of the first layer: `tflite.quantize`.
     """
     (kernel, bias), (next_kernel, next_bias) = first, second
     largest = np.abs(kernel).max(axis=(0, 1, 3))  # (A,)
-    largest = np.where(largest > 0, largest, 1)
-    return (kernel / largest[:, np.newaxis], bias / largest), (next_kernel * largest, next_bias)
+    # A filter of almost nothing stays small. Else its bias would become so large that int8 rounds all others away.
+    factors = np.maximum(largest, np.median(largest) / 4)
+    factors = np.where(factors > 0, factors, 1).astype(np.float32)
+    return (kernel / factors[:, np.newaxis], bias / factors), (next_kernel * factors, next_bias)
 
 
 def _folded(convolution, normalization) -> tuple[np.ndarray, np.ndarray]:

@@ -236,7 +236,7 @@ class DCGAN(keras.Model):
         of_reals, reals_loss, real_logits = self.if_penalised(
             lambda: self._learn(1.0, reals, penalise=True), lambda: self._learn(1.0, reals)
         )
-        gradients = [one + other for one, other in zip(of_fakes, of_reals, strict=True)]
+        gradients = [tf.add(one, other) for one, other in zip(of_fakes, of_reals, strict=True)]
         return gradients, fakes_loss + reals_loss, fake_logits, real_logits
 
     def _learn(self, label: float, seen, penalise: bool = False) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:

@@ -11,7 +11,8 @@ import tensorflow as tf
 def normalize(x: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Batch normalisation without a scale (Ioffe & Szegedy 2015): [N, H, W, C], [C] -> the same, mean and variance.
 
-    `x` may be bfloat16; `offset` and the statistics, which are biased, are float32. No gradient goes through those.
+    `x` may be bfloat16; `offset` and the statistics, which are biased, are float32. No gradient goes through those. The
+    outputs have gradients to second order.
     """
     scale = tf.ones_like(offset)
     found = tf.raw_ops.FusedBatchNormV3(

@@ -23,13 +23,13 @@ class Adam(keras.optimizers.Adam):
             "lr": learning_rate, "beta1": self.beta_1, "beta2": self.beta_2, "epsilon": self.epsilon,
             "beta1_power": tf.pow(self.beta_1, step), "beta2_power": tf.pow(self.beta_2, step),
         }  # fmt: skip
-        # Made once for all variables: a graph is traced in the time that its operations take.
+        # Made once for all variables: each operation takes time when a step is traced.
         rates = {name: tf.cast(value, tf.float32) for name, value in rates.items()}
         super()._backend_update_step(grads, trainable_variables, rates)
 
     def update_step(self, gradient, variable, learning_rate):
-        rates = learning_rate  # and what else `_backend_update_step` made
-        if self.amsgrad:  # which the kernel does not have
+        rates = learning_rate  # and the others of `_backend_update_step`
+        if self.amsgrad or variable.dtype != tf.float32:  # the kernel has no amsgrad, and the rates are float32
             return super().update_step(gradient, variable, rates["lr"])
         index = self._get_variable_index(variable)
         momentum, velocity = self._momentums[index].value.handle, self._velocities[index].value.handle

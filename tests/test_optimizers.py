@@ -25,6 +25,18 @@ def test_weights_and_state_become_those_of_kerass_adam(options, jit_compile):
         np.testing.assert_allclose(value, keras_value, rtol=2e-5, atol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_weights_of_other_precisions_are_updated_as_keras_does(dtype):
+    weights = []
+    for kind in (keras.optimizers.Adam, Adam):
+        weight = keras.Variable([1.0, -2.0], dtype=dtype)
+        optimizer = kind(0.5)
+        for gradient in ([3.0, 0.1], [-1.0, 2.0]):
+            optimizer.apply([tf.constant(gradient, dtype)], [weight])
+        weights.append(tf.cast(weight.value, tf.float64).numpy())
+    np.testing.assert_array_equal(*weights)
+
+
 def test_a_checkpoint_of_kerass_adam_continues(tmp_path):
     weight = keras.Variable([1.0, 2.0])
     before, after = keras.optimizers.Adam(), Adam()

@@ -38,6 +38,35 @@ def test_the_scale_of_a_normalisation_becomes_part_of_the_weights():
     )
 
 
+def test_the_filters_of_the_first_layer_become_equally_large_but_for_those_of_almost_nothing():
+    generator = lively(build_generator(4, 16, 1, 7))  # eight filters
+    convolution, normalization = generator.get_layer("g1"), generator.get_layer("gbn1")
+    kernel, variance = convolution.kernel.numpy(), normalization.moving_variance.numpy()
+    kernel[:, :, 0], kernel[:, :, 1] = 0, kernel[:, :, 1] / 1000
+    variance[:2] = 1  # or normalisation would enlarge them again
+    convolution.kernel.assign(kernel)
+    normalization.moving_variance.assign(variance)
+    found = subpixel.rewritten(generator)
+    weights = found.get_layer(subpixel.FIRST).get_weights()[0]  # (7, 16 * 8)
+    largest = np.abs(weights).reshape(7, 16, 8).max(axis=(0, 1))
+    assert largest[0] == 0 and 0 < largest[1] < 0.02
+    np.testing.assert_allclose(largest[2:], 1, rtol=1e-6)
+    latents = rng.draw_latents(0, range(5), 7)
+    expected = generator.predict(latents, verbose=0)
+    np.testing.assert_allclose(found.predict(latents, verbose=0), expected, atol=2e-5)
+
+
+def test_a_generator_of_one_layer_is_rewritten_too():
+    latents = layers.Input((7,), name="latents")
+    x = layers.Reshape((1, 1, 7))(latents)
+    x = layers.Conv2DTranspose(1, 4, use_bias=False)(x)
+    generator = keras.Model(latents, layers.Activation("tanh", name="images")(x))
+    found = subpixel.rewritten(generator)
+    assert found.get_layer(subpixel.LAST)
+    given = rng.draw_latents(0, range(3), 7)
+    np.testing.assert_allclose(found.predict(given, verbose=0), generator.predict(given, verbose=0), atol=2e-5)
+
+
 def changed(name: str, **settings):
     def change(layer):
         config = layer.get_config()
