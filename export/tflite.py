@@ -92,7 +92,7 @@ def quantize(model: bytes, kind: str, classes: int = 0) -> bytes:
         (GENERATOR, operation.FULLY_CONNECTED, scales.CHANNELWISE),
         (GENERATOR, operation.CONV_2D, scales.CHANNELWISE),
         (GENERATOR, operation.CONV_2D_TRANSPOSE, scales.CHANNELWISE),
-        # It has 16 outputs for each channel; a scale for each output would be 2 to 7 % of the file.
+        # This layer has 16 outputs for each channel; a scale for each output would be 2 to 7 % of the file.
         (f"{GENERATOR}{subpixel.FIRST}.*", operation.FULLY_CONNECTED, scales.TENSORWISE),
     ):
         if kind == "float16":
