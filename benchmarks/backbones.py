@@ -1,4 +1,4 @@
-"""Other networks of the same interface; `benchmarks.recipe` compares them with those of `keras_dcgan.networks`."""
+"""Other discriminators of the same interface; `benchmarks.recipe` compares them with that of `keras_dcgan.networks`."""
 
 import keras
 from keras import layers
@@ -39,19 +39,7 @@ def build_plain_discriminator(width: int, image_size: int, channels: int, classe
     return keras.Model(ours.input, x, name="discriminator")
 
 
-def build_half_discriminator(width: int, image_size: int, channels: int, classes: int = 0) -> keras.Model:
-    """Ours with half the filters, at about a quarter of the cost."""
-    return build_discriminator(width // 2, image_size, channels, classes)
-
-
-def build_half_generator(width: int, *sizes) -> keras.Model:
-    """Ours with half the filters, at about a quarter of the cost."""
-    return build_generator(width // 2, *sizes)
-
-
 BUILDERS = {
-    "half_discriminator": (build_generator, build_half_discriminator),
-    "half_generator": (build_half_generator, build_discriminator),
     "plain": (build_generator, build_plain_discriminator),
     "paired": (build_generator, build_half_paired_discriminator),
 }

@@ -45,7 +45,7 @@ def main(_) -> None:
     rows |= {"activations and gradients": total - stored, "all": total}
     print("| memory of a step | MiB |\n|---|---|")
     for what, size in rows.items():
-        print(f"| {what} | {size / 2**20:,.3f} |")
+        print(f"| {what} | {size / 2**20:,.4f} |")
 
 
 def compile_step() -> dict[str, int]:

@@ -35,11 +35,10 @@ ROWS: dict[str, dict[str, Any]] = {
     "augment_all": {"augment": "color,translation,cutout"},
     "mirror": {"mirror": True},
     "native": {"image_size": 32},
-    "paired": {},  # the networks of `benchmarks.backbones`: this row, and the three after it
+    "paired": {},  # the discriminators of `benchmarks.backbones`: this one, and the next
     "plain": {},
-    "half_discriminator": {},
-    "half_generator": {},
-    "grown": {},  # after a training at 32 pixels: `benchmarks.growing`
+    "half_discriminator": {},  # of `benchmarks.smaller`; so is the next row, after a training at 32 pixels
+    "grown": {},
     "transposed": {"upsampling": "transposed"},
     "relativistic": {},  # the loss of `benchmarks.relativistic`
     "no_r1": {"r1_weight": 0.0},
@@ -132,7 +131,7 @@ def run_name(run: dict[str, Any]) -> str:
 
 def run_one(out: Path, run: dict[str, Any]) -> None:
     """Trains one run and writes its `result.json`: the figures of each generator that the run has."""
-    from benchmarks import backbones, conditioning, growing, relativistic
+    from benchmarks import backbones, conditioning, relativistic, smaller
     from keras_dcgan import networks
     from keras_dcgan.datasets import source
     from keras_dcgan.metrics import report
@@ -146,17 +145,17 @@ def run_one(out: Path, run: dict[str, Any]) -> None:
     config = from_preset(
         "quick", {"sample_every": 0, "measure_every": 0, "labels": "off", "augment": "off", **overrides}
     )
-    builders = conditioning.BUILDERS | backbones.BUILDERS
+    builders = conditioning.BUILDERS | backbones.BUILDERS | smaller.BUILDERS
     for row in set(rows) & set(builders):
         loop.build_generator, loop.build_discriminator = builders[row]  # type: ignore[assignment]
     if "relativistic" in rows:
         distribution.DCGAN = relativistic.RelativisticDCGAN  # type: ignore[misc]
     if "grown" in rows:
         first = dataclasses.replace(
-            config, image_size=32, width=2 * config.width, steps=round(growing.STEPS * config.steps)
+            config, image_size=32, width=2 * config.width, steps=round(smaller.STEPS * config.steps)
         )
         small, build = loop.train(first, out / f"{run_name(run)}-at-32").gan, loop.build
-        loop.build = lambda *options, **more: growing.grow(small, build(*options, **more))
+        loop.build = lambda *options, **more: smaller.grow(small, build(*options, **more))
     gan = loop.train(config, out / run_name(run)).gan
     data = source.open_data(config, with_labels=True)
 

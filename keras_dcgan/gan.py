@@ -126,7 +126,7 @@ class DCGAN(keras.Model):
     def train_step(self, data):
         """One update on a batch of real images, or (images, labels), and as many fresh latents; returns its values."""
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(self.load(data) if self.load else data)
-        batch_size = images.shape[0] or tf.shape(images)[0]
+        batch_size = tf.shape(images)[0]
         return self.finish_step(self.adversarial_step(images, self.draw_step_latents(batch_size), labels), batch_size)
 
     def draw_step_latents(self, batch_size) -> tf.Tensor:
