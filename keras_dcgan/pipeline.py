@@ -93,7 +93,11 @@ def choose_batches(
         return chosen if stored_labels is None else chosen | {"labels": tf.gather(stored_labels, indices)}
 
     steps = _one_epoch_a_pass(batches) if first_step is None else tf.data.Dataset.counter(first_step)
-    return steps.map(choose, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    options = tf.data.Options()  # those of all that is made of this dataset, too
+    # The thread that tunes a dataset sleeps for up to a minute. Sometimes nothing wakes it when its iterator ends, and
+    # that waits for it. Without it each map has a call for every core, and prefetching tunes itself.
+    options.autotune.enabled = False
+    return steps.map(choose, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).with_options(options)
 
 
 def make_loader(images: "np.ndarray | Images", image_size: int, channels: int, device: str = "CPU") -> Loader:

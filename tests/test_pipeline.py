@@ -1,3 +1,5 @@
+import time
+
 import cv2
 import numpy as np
 import pytest
@@ -129,3 +131,17 @@ def test_reals_as_generated_take_the_pipelines_way():
     images = np.random.default_rng(0).integers(0, 256, (7, 20, 20, 3), np.uint8)
     expected = to_uint8(transform(images, 16, 1).numpy())
     np.testing.assert_array_equal(as_generated(images, 16, 1, batch_size=3), expected)
+
+
+def test_an_iterator_ends_at_once(digits):
+    """It used to wait, now and then, for a thread of TensorFlow's that slept: for seconds, at the end of a run."""
+    iterators = [iter(make_dataset(digits, 4, 16, 1, first_step=0)) for _ in range(16)]
+    reading = time.monotonic()
+    while time.monotonic() < reading + 2:
+        for iterator in iterators:
+            next(iterator)
+        time.sleep(0.02)
+    start = time.monotonic()
+    while iterators:
+        iterators.pop()
+    assert time.monotonic() - start < 1

@@ -16,6 +16,8 @@ LONGEST = 10  # times as long as the other side a stretched image is at most
 ANIMATIONS = (".gif", ".webp", ".mp4")
 FRAMES_PER_SECOND = 20
 JPEG_SIDE = 65_500  # pixels at most
+# Of a run's figures; the widest number on an axis fits. matplotlib would take as long to find them as to draw all.
+MARGINS = {"left": 0.12, "right": 0.985, "bottom": 0.115, "top": 0.945, "hspace": 0.06}
 LEAST_SHARE = 0.0005  # of a confusion figure; smaller ones would be written as 0.0
 
 
@@ -176,8 +178,8 @@ def write_loss_figure(path: str | Path, steps: Sequence[float], values: Mapping[
     """Draws the losses and what the discriminator gives to reals and fakes over the steps, atomically, as PNG."""
     from matplotlib.figure import Figure  # slow to import, and only this needs it; no pyplot, so no screen
 
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    losses, scores = figure.subplots(2, 1, sharex=True)
+    figure = Figure(figsize=(9, 6))
+    losses, scores = figure.subplots(2, 1, sharex=True, gridspec_kw=MARGINS)
     for axes, names in ((losses, ("d_loss", "g_loss")), (scores, ("d_real", "d_fake"))):
         for name in names:
             axes.plot(steps, values[name], label=name, linewidth=0.8)
@@ -198,9 +200,9 @@ def write_metrics_figure(
     """Draws the Fréchet distance with its floor, and the four shares, over the steps, atomically, as PNG."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    figure.suptitle(title)
-    distance, shares = figure.subplots(2, 1, sharex=True)
+    figure = Figure(figsize=(9, 6))
+    distance, shares = figure.subplots(2, 1, sharex=True, gridspec_kw=MARGINS)
+    distance.set_title(title)
     distance.plot(steps, values["frechet_distance"], marker=".", label="samples against real")
     distance.axhline(floor, linestyle="--", color="grey", label="real against real")
     distance.set_yscale("log")
