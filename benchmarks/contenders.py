@@ -86,7 +86,7 @@ def main() -> None:
         data = loop.open_data(config, Path(), chief=False)
         config, classes = choices.settle(config, data), data.classes
     if settings.get("layers") == "ours" and on_gpu:  # those of a server's processor, whatever this one is
-        layers.has_cudnn = convolutions.lacks_avx512 = lambda: False
+        layers.has_cudnn, convolutions.features = lambda: False, lambda: {"avx512f"}
     elif settings.get("layers") == "keras":
         for name in ("Conv2D", "Conv2DTranspose", "BatchNormalization"):
             setattr(networks, name, getattr(keras.layers, name))

@@ -59,6 +59,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "half_life_30000": {"ema_half_life": 30_000.0},
     "half_life_5_percent": {"ema_half_life": 1e9},  # at most so much of what was seen, whatever the setting
     "float32": {"precision": "float32"},
+    "bfloat16": {"precision": "mixed_bfloat16"},  # as `benchmarks.rounding` computes it; so is the next row
+    "bfloat16_winograd": {"precision": "mixed_bfloat16"},
     "three_channels": {"channels": 3},
     "tutorial_recipe": {
         "channels": 3, "r1_weight": 0.0, "ema_half_life": 0.0, "beta_2": 0.999, "upsampling": "transposed",
@@ -131,7 +133,7 @@ def run_name(run: dict[str, Any]) -> str:
 
 def run_one(out: Path, run: dict[str, Any]) -> None:
     """Trains one run and writes its `result.json`: the figures of each generator that the run has."""
-    from benchmarks import backbones, conditioning, relativistic, smaller
+    from benchmarks import backbones, conditioning, relativistic, rounding, smaller
     from keras_dcgan import networks
     from keras_dcgan.datasets import source
     from keras_dcgan.metrics import report
@@ -150,6 +152,8 @@ def run_one(out: Path, run: dict[str, Any]) -> None:
         loop.build_generator, loop.build_discriminator = builders[row]  # type: ignore[assignment]
     if "relativistic" in rows:
         distribution.DCGAN = relativistic.RelativisticDCGAN  # type: ignore[misc]
+    if config.precision == "mixed_bfloat16":
+        rounding.round_as_amx("bfloat16_winograd" in rows)
     if "grown" in rows:
         first = dataclasses.replace(
             config, image_size=32, width=2 * config.width, steps=round(smaller.STEPS * config.steps)

@@ -124,8 +124,11 @@ def _rows(x: tf.Tensor) -> tf.Tensor:
 
 def _is_wide(height: int, width: int, depth: int, dtype: tf.DType) -> bool:
     """Whether Winograd's algorithm is faster for images of this size and depth, by measurement: docs/performance.md."""
-    wide = depth >= 64 and height * depth >= 2048 and height % 4 == width % 4 == 0
-    return wide and dtype == tf.float32 and lacks_avx512()
+    if depth < 64 or height % 4 or width % 4:
+        return False
+    if dtype == tf.bfloat16:
+        return height * depth >= 4096 and "amx_bf16" in features()
+    return height * depth >= 2048 and dtype == tf.float32 and lacks_avx512()
 
 
 def lacks_avx512() -> bool:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks import backbones, gpu, networks, race, recipe, scaling, smaller
+from benchmarks import backbones, gpu, networks, race, recipe, rounding, scaling, smaller
 from benchmarks.flops import hlo_flops, step_flops
+from keras_dcgan import convolutions
 from keras_dcgan.config import from_preset
 from keras_dcgan.gan import DCGAN
 from keras_dcgan.networks import build_discriminator, build_generator
@@ -198,6 +199,26 @@ def test_the_other_discriminators_have_the_interface_of_ours_and_no_batch_normal
         assert network.layers and not [weight for weight in network.weights if "moving" in weight.path]
     kernel = backbones.build_plain_discriminator(32, 16, 1).get_layer("d2").kernel.numpy()
     assert kernel.shape == (4, 4, 32, 64) and kernel.std() == pytest.approx((2 / (16 * 32)) ** 0.5, rel=0.02)
+
+
+PRODUCTS = (tf, "matmul"), (tf.nn, "conv2d"), (tf.nn, "conv2d_transpose"), (tf.raw_ops, "Conv2DBackpropFilter")
+
+
+@pytest.mark.parametrize("by_winograd", [False, True])
+def test_bfloat16_is_rounded_as_amx_rounds_it(monkeypatch, by_winograd):
+    for module, name in (*PRODUCTS, (convolutions, "features"), (convolutions, "_is_wide")):
+        monkeypatch.setattr(module, name, getattr(module, name))  # back again after this test
+    x, kernel = (tf.random.stateless_normal(shape, (1, 2)) for shape in ((2, 8, 8, 16), (4, 4, 16, 8)))
+    x, kernel = (tf.cast(each, tf.bfloat16) for each in (x, kernel))
+    exact = tf.nn.conv2d(tf.cast(x, tf.float32), tf.cast(kernel, tf.float32), 2, "SAME")
+    rounding.round_as_amx(by_winograd)
+    found = convolutions.convolve(x, kernel)
+    assert found.dtype == tf.bfloat16
+    if by_winograd:
+        assert 0.004 < tf.norm(tf.cast(found, tf.float32) - exact) / tf.norm(exact) < 0.01
+    else:
+        np.testing.assert_array_equal(found, tf.cast(exact, tf.bfloat16))
+    assert convolutions.convolve(tf.cast(x, tf.float32), tf.cast(kernel, tf.float32)).dtype == tf.float32
 
 
 def test_the_overhead_of_a_run_names_each_of_its_parts(command, mnist):

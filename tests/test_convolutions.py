@@ -1,24 +1,33 @@
 import pytest
 import tensorflow as tf
 
-from keras_dcgan import convolutions
+from keras_dcgan import convolutions, winograd
 
 BY_CONVOLUTIONS = ["Conv2DBackpropInput", "Conv2D", "Conv2DBackpropFilter"]
 BY_WINOGRAD = ["MatMul", "BatchMatMulV2", "BatchMatMulV2", "BatchMatMulV2", "MatMul"]  # first the sums of the kernel
 BY_A_DILATED_ONE = ["Conv2DBackpropInput", "Conv2D", "Conv2D"]  # the last one for the gradient of the kernel
 
 
+BY_PRODUCTS = ["Conv2DBackpropInput", "Conv2D", "MatMul", "MatMul", "MatMul", "MatMul"]
+LAPTOP, SERVER = {"avx2"}, {"avx2", "avx512f", "avx512_bf16"}
+AMX = {*SERVER, "amx_bf16"}
+
+
 @pytest.mark.parametrize(
-    "lacks_avx512, dtype, depth, computed_by",
+    "processor, dtype, depth, computed_by",
     [
-        (False, "float32", 256, BY_CONVOLUTIONS),
-        (True, "float32", 256, BY_WINOGRAD),
-        (True, "float32", 128, BY_A_DILATED_ONE),
-        (True, "bfloat16", 256, BY_A_DILATED_ONE),
+        (SERVER, "float32", 256, BY_CONVOLUTIONS),
+        (SERVER, "bfloat16", 256, BY_PRODUCTS),
+        (LAPTOP, "float32", 256, BY_WINOGRAD),
+        (LAPTOP, "float32", 128, BY_A_DILATED_ONE),
+        (LAPTOP, "bfloat16", 256, BY_A_DILATED_ONE),
+        (AMX, "float32", 256, BY_CONVOLUTIONS),
+        (AMX, "bfloat16", 512, BY_WINOGRAD),
+        (AMX, "bfloat16", 256, BY_PRODUCTS),
     ],
 )
-def test_the_processor_decides_what_computes_a_convolution(monkeypatch, lacks_avx512, dtype, depth, computed_by):
-    monkeypatch.setattr(convolutions, "lacks_avx512", lambda: lacks_avx512)
+def test_the_processor_decides_what_computes_a_convolution(monkeypatch, processor, dtype, depth, computed_by):
+    monkeypatch.setattr(convolutions, "features", lambda: processor)
 
     @tf.function
     def slopes(x, kernel):
@@ -38,3 +47,21 @@ def test_in_bfloat16_the_kernel_gradient_differs_by_its_rounding():
     found = convolutions.kernel_gradient(tf.cast(x, tf.bfloat16), tf.cast(d_outputs, tf.bfloat16))
     assert found.dtype == tf.bfloat16
     assert 0 < tf.norm(tf.cast(found, tf.float32) - exact) < 0.005 * tf.norm(exact)
+
+
+@pytest.mark.parametrize("name, shape", [("convolve", (8, 16, 16, 64)), ("convolve_transposed", (8, 8, 8, 64))])
+def test_in_bfloat16_winograds_sums_lose_less_than_a_hundredth(name, shape):
+    def run(x, kernel, convolve):
+        with tf.GradientTape() as tape:
+            tape.watch([x, kernel])
+            y = convolve(x, kernel)
+        d_y = tf.cast(tf.random.stateless_normal(y.shape, seed=(3, 4)), y.dtype)
+        return [y, *tape.gradient(y, [x, kernel], output_gradients=d_y)]
+
+    x, kernel = (tf.random.stateless_normal(each, seed=(1, 2)) for each in (shape, (4, 4, 64, 64)))
+    x, kernel = (tf.cast(each, tf.bfloat16) for each in (x, kernel))
+    found = run(x, kernel, getattr(winograd, name))
+    exact = run(tf.cast(x, tf.float32), tf.cast(kernel, tf.float32), getattr(winograd, name))
+    for one, other in zip(found, exact, strict=True):
+        assert one.dtype == tf.bfloat16
+        assert 0 < tf.norm(tf.cast(one, tf.float32) - other) < 0.01 * tf.norm(other)

@@ -3,10 +3,7 @@
 import contextlib
 import csv
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from types import SimpleNamespace
 
