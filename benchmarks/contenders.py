@@ -86,7 +86,8 @@ def main() -> None:
         data = loop.open_data(config, Path(), chief=False)
         config, classes = choices.settle(config, data), data.classes
     if settings.get("layers") == "ours" and on_gpu:  # those of a server's processor, whatever this one is
-        layers.has_cudnn, convolutions.features = lambda: False, lambda: {"avx512f"}
+        layers.has_cudnn = lambda: False
+        convolutions.features = lambda: frozenset({"avx512f"})  # type: ignore[assignment]
     elif settings.get("layers") == "keras":
         for name in ("Conv2D", "Conv2DTranspose", "BatchNormalization"):
             setattr(networks, name, getattr(keras.layers, name))

@@ -152,7 +152,7 @@ def run_one(out: Path, run: dict[str, Any]) -> None:
         loop.build_generator, loop.build_discriminator = builders[row]  # type: ignore[assignment]
     if "relativistic" in rows:
         distribution.DCGAN = relativistic.RelativisticDCGAN  # type: ignore[misc]
-    if config.precision == "mixed_bfloat16":
+    if {"bfloat16", "bfloat16_winograd"} & set(rows):
         rounding.round_as_amx("bfloat16_winograd" in rows)
     if "grown" in rows:
         first = dataclasses.replace(

@@ -9,24 +9,25 @@ import tensorflow as tf
 
 from keras_dcgan import convolutions
 
+# What computes the products, and what decides it; all of it is replaced.
+PRODUCTS = (tf, "matmul"), (tf.nn, "conv2d"), (tf.nn, "conv2d_transpose"), (tf.raw_ops, "Conv2DBackpropFilter")
+CHOICES = (convolutions, "features"), (convolutions, "_is_wide")
+
 
 def round_as_amx(winograd: bool) -> None:
-    """Has this process compute so; with Winograd's algorithm in each layer of at least 16 channels, or in none."""
-    products = (tf, "matmul"), (tf.nn, "conv2d"), (tf.nn, "conv2d_transpose"), (tf.raw_ops, "Conv2DBackpropFilter")
-    for module, name in products:
+    """From now on this process rounds so, with Winograd's algorithm in layers of at least 16 channels, or in none."""
+
+    def is_wide(height: int, width: int, depth: int, dtype: tf.DType) -> bool:
+        return winograd and dtype == tf.bfloat16 and depth >= 16 and height % 4 == width % 4 == 0
+
+    for module, name in PRODUCTS:
         setattr(module, name, in_float32(getattr(module, name)))
-    convolutions.features = lambda: frozenset({"avx512f"})
-    convolutions._is_wide = lambda height, width, depth, _: winograd and depth >= 16 and height % 4 == width % 4 == 0
+    for (module, name), choose in zip(CHOICES, (lambda: {"avx512f"}, is_wide), strict=True):
+        setattr(module, name, choose)
 
 
 def in_float32(product: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
-    """The function, with bfloat16 arguments cast to float32, and its result cast back if there were any.
-
-    Examples:
-      >>> x = tf.constant([[1.0, 2**-7]], tf.bfloat16)
-      >>> in_float32(tf.matmul)(x, x, transpose_b=True)  # 1 + 2**-14
-      <tf.Tensor: shape=(1, 1), dtype=bfloat16, numpy=array([[1]], dtype=bfloat16)>
-    """
+    """The function, with bfloat16 arguments cast to float32, and its result cast back if there were any."""
 
     def call(*arguments, **options):
         given = [*arguments, *options.values()]

@@ -3,8 +3,8 @@
 - oneDNN's weight gradient of a deep convolution reaches a fraction of the machine's peak, in bfloat16 from 64 channels
   on, in float32 from 512. As 2x2 convolution of the image cut into 2x2 blocks it is four plain matrix products, which
   come close to it.
-- With AVX2 and without AVX512, as most laptops, that gradient is faster as a convolution whose channels are the batch,
-  and wide layers are faster by Winograd's algorithm: `winograd.py`.
+- With AVX2 and without AVX512, as most laptops, that gradient is faster as a convolution whose channels are the batch.
+- There, and in bfloat16 where AMX is, wide layers are faster by Winograd's algorithm: `winograd.py`.
 - A convolution whose kernel covers the whole image is one matrix product.
 
 Gradients of gradients, which R1 takes, work through all of them.
@@ -124,11 +124,11 @@ def _rows(x: tf.Tensor) -> tf.Tensor:
 
 def _is_wide(height: int, width: int, depth: int, dtype: tf.DType) -> bool:
     """Whether Winograd's algorithm is faster for images of this size and depth, by measurement: docs/performance.md."""
-    if depth < 64 or height % 4 or width % 4:
+    if height % 4 or width % 4:
         return False
     if dtype == tf.bfloat16:
-        return height * depth >= 4096 and "amx_bf16" in features()
-    return height * depth >= 2048 and dtype == tf.float32 and lacks_avx512()
+        return depth >= 128 and height * depth >= 4096 and "amx_bf16" in features()
+    return depth >= 64 and height * depth >= 2048 and dtype == tf.float32 and lacks_avx512()
 
 
 def lacks_avx512() -> bool:

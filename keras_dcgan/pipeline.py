@@ -24,7 +24,7 @@ def make_dataset(
     shard: tuple[int, int] = (0, 1),
     labels: np.ndarray | None = None,
 ) -> tf.data.Dataset:
-    """Batches of training images, whole-batch transformed and prefetched.
+    """Batches of training images, whole-batch transformed and prefetched; `tf.data`'s own tuning is off.
 
     An array stays in memory as uint8; images on disk are read batch by batch, ahead of time. The order within an
     epoch is a permutation of all images, computed from (seed, epoch) alone, so batch number n of a run is always the
@@ -93,9 +93,10 @@ def choose_batches(
         return chosen if stored_labels is None else chosen | {"labels": tf.gather(stored_labels, indices)}
 
     steps = _one_epoch_a_pass(batches) if first_step is None else tf.data.Dataset.counter(first_step)
-    options = tf.data.Options()  # those of all that is made of this dataset, too
-    # The thread that tunes a dataset sleeps for up to a minute. Sometimes nothing wakes it when its iterator ends, and
-    # that waits for it. Without it each map has a call for every core, and prefetching tunes itself.
+    options = tf.data.Options()  # they hold for every dataset made from this one
+    # TensorFlow's thread that tunes a dataset sleeps for up to a minute. Sometimes the end of an iterator does not wake
+    # it, and waits for it. Without that thread a map makes as many batches at once as there are cores, at most 16, and
+    # prefetching still tunes itself.
     options.autotune.enabled = False
     return steps.map(choose, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).with_options(options)
 

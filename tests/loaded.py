@@ -26,10 +26,10 @@ _CONTEXT.set_forkserver_preload([__name__, "keras_dcgan.training.loop"])
 class Command:
     """`python -m MODULE ARGUMENTS ...` in a folder, as it runs; its methods are those of subprocess.Popen."""
 
-    def __init__(self, module: str, arguments: list[str], folder: Path, stdout: Path, stderr: Path, **variables: str):
-        """Starts it, with more environment variables; what it writes is added to two files, or to one."""
+    def __init__(self, module: str, arguments: list[str], folder: Path, stdout: Path, stderr: Path):
+        """Starts it; what it writes is added to two files, or to one."""
         self.args = [sys.executable, "-m", module, *arguments]
-        given = module, arguments, folder, {**os.environ, **variables}, stdout, stderr
+        given = module, arguments, folder, dict(os.environ), stdout, stderr
         self._process = _CONTEXT.Process(target=_become, args=given, daemon=True)  # a failed test leaves none behind
         self._process.start()
 

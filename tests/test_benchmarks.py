@@ -201,24 +201,32 @@ def test_the_other_discriminators_have_the_interface_of_ours_and_no_batch_normal
     assert kernel.shape == (4, 4, 32, 64) and kernel.std() == pytest.approx((2 / (16 * 32)) ** 0.5, rel=0.02)
 
 
-PRODUCTS = (tf, "matmul"), (tf.nn, "conv2d"), (tf.nn, "conv2d_transpose"), (tf.raw_ops, "Conv2DBackpropFilter")
+def test_products_of_bfloat16_are_computed_in_float32():
+    seen = []
+
+    def product(x, y, **options):
+        seen.append((x.dtype, y.dtype, options["bias"].dtype))
+        return tf.matmul(x, y) + options["bias"]
+
+    one = tf.ones((1, 1))
+    half = tf.cast(one, tf.bfloat16)
+    for given, result in ((one, tf.float32), (half, tf.bfloat16)):
+        assert rounding.in_float32(product)(given, given, bias=given).dtype == result
+    assert seen == [(tf.float32,) * 3] * 2
 
 
 @pytest.mark.parametrize("by_winograd", [False, True])
 def test_bfloat16_is_rounded_as_amx_rounds_it(monkeypatch, by_winograd):
-    for module, name in (*PRODUCTS, (convolutions, "features"), (convolutions, "_is_wide")):
+    for module, name in (*rounding.PRODUCTS, *rounding.CHOICES):
         monkeypatch.setattr(module, name, getattr(module, name))  # back again after this test
     x, kernel = (tf.random.stateless_normal(shape, (1, 2)) for shape in ((2, 8, 8, 16), (4, 4, 16, 8)))
-    x, kernel = (tf.cast(each, tf.bfloat16) for each in (x, kernel))
-    exact = tf.nn.conv2d(tf.cast(x, tf.float32), tf.cast(kernel, tf.float32), 2, "SAME")
+    exact = tf.nn.conv2d(*(tf.cast(tf.cast(each, tf.bfloat16), tf.float32) for each in (x, kernel)), 2, "SAME")
     rounding.round_as_amx(by_winograd)
-    found = convolutions.convolve(x, kernel)
-    assert found.dtype == tf.bfloat16
+    found = convolutions.convolve(tf.cast(x, tf.bfloat16), tf.cast(kernel, tf.bfloat16))
     if by_winograd:
         assert 0.004 < tf.norm(tf.cast(found, tf.float32) - exact) / tf.norm(exact) < 0.01
     else:
         np.testing.assert_array_equal(found, tf.cast(exact, tf.bfloat16))
-    assert convolutions.convolve(tf.cast(x, tf.float32), tf.cast(kernel, tf.float32)).dtype == tf.float32
 
 
 def test_the_overhead_of_a_run_names_each_of_its_parts(command, mnist):

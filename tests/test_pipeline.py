@@ -137,11 +137,12 @@ def test_an_iterator_ends_at_once(digits):
     """It used to wait, now and then, for a thread of TensorFlow's that slept: for seconds, at the end of a run."""
     iterators = [iter(make_dataset(digits, 4, 16, 1, first_step=0)) for _ in range(16)]
     reading = time.monotonic()
-    while time.monotonic() < reading + 2:
+    while time.monotonic() < reading + 3:
         for iterator in iterators:
             next(iterator)
         time.sleep(0.02)
     start = time.monotonic()
     while iterators:
         iterators.pop()
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 0.5
+    assert choose_batches(40).options().autotune.enabled is False  # without luck too

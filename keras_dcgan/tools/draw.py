@@ -16,8 +16,8 @@ LONGEST = 10  # times as long as the other side a stretched image is at most
 ANIMATIONS = (".gif", ".webp", ".mp4")
 FRAMES_PER_SECOND = 20
 JPEG_SIDE = 65_500  # pixels at most
-# Of a run's figures; the widest number on an axis fits. matplotlib would take as long to find them as to draw all.
-MARGINS = {"left": 0.12, "right": 0.985, "bottom": 0.115, "top": 0.945, "hspace": 0.06}
+# Of a run's figures; the widest numbers fit. To find such margins, matplotlib takes as long as to draw all the rest.
+MARGINS = {"left": 0.14, "right": 0.985, "bottom": 0.115, "top": 0.945, "hspace": 0.06}
 LEAST_SHARE = 0.0005  # of a confusion figure; smaller ones would be written as 0.0
 
 

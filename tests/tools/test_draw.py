@@ -117,6 +117,19 @@ def test_the_loss_figure_is_a_picture(tmp_path):
     assert cv2.imread(str(tmp_path / "losses.png")).std() > 5
 
 
+def test_the_widest_numbers_fit_into_the_figures_of_a_run(tmp_path):
+    steps = [1e6, 2e6]
+    losses = {"d_loss": [123_456.0, 99_999.5], "g_loss": [0.5, 1.5], "d_real": [0.5, 0.75], "d_fake": [0.5, 0.25]}
+    draw.write_loss_figure(tmp_path / "a.png", steps, losses)
+    shares = {name: [0.125, 12.5] for name in ("precision", "recall", "density", "coverage")}
+    values = {"frechet_distance": [0.0212, 0.0209], **shares}
+    draw.write_metrics_figure(tmp_path / "b.png", steps, values, 0.0208, "2000 samples, mnist-classifier features")
+    for name in ("a.png", "b.png"):
+        picture = cv2.imread(str(tmp_path / name))
+        assert picture.std() > 5
+        assert all((edge == 255).all() for edge in (picture[0], picture[-1], picture[:, 0], picture[:, -1])), name
+
+
 def test_the_confusion_figure_is_a_picture_for_any_names(tmp_path):
     names = ["cat", "$x", "y$", "a_b", "ankle boot"]
     shares = np.eye(5)

@@ -3,7 +3,10 @@
 import contextlib
 import csv
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -21,17 +24,23 @@ LIMIT = 240  # seconds that anything here may take
 
 
 @contextlib.contextmanager
-def two_workers(log, module: str, *arguments: str):
+def two_workers(log, *command: str):
     """Two processes of one command that know of each other; none of them is left when this ends."""
     addresses, processes = scaling.free_addresses(2), []
     try:
         for index in range(2):
-            output, config = log.with_suffix(f".{index}.log"), scaling.environment(addresses, index)["TF_CONFIG"]
-            processes.append(loaded.Command(module, [*arguments], soak.ROOT, output, output, TF_CONFIG=config))
+            environment = {**scaling.environment(addresses, index), "TF_CPP_MIN_LOG_LEVEL": "3"}
+            with log.with_suffix(f".{index}.log").open("a") as output:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", *command], env=environment, cwd=soak.ROOT,
+                    stdout=output, stderr=output, start_new_session=True,
+                )  # fmt: skip
+            processes.append(process)
         yield processes
     finally:
         for process in processes:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait(LIMIT)
 
 
