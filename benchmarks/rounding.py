@@ -9,9 +9,7 @@ import tensorflow as tf
 
 from keras_dcgan import convolutions
 
-# What computes the products, and what decides it; all of it is replaced.
 PRODUCTS = (tf, "matmul"), (tf.nn, "conv2d"), (tf.nn, "conv2d_transpose"), (tf.raw_ops, "Conv2DBackpropFilter")
-CHOICES = (convolutions, "features"), (convolutions, "_is_wide")
 
 
 def round_as_amx(winograd: bool) -> None:
@@ -22,19 +20,18 @@ def round_as_amx(winograd: bool) -> None:
 
     for module, name in PRODUCTS:
         setattr(module, name, in_float32(getattr(module, name)))
-    for (module, name), choose in zip(CHOICES, (lambda: {"avx512f"}, is_wide), strict=True):
-        setattr(module, name, choose)
+    convolutions.lacks_avx512, convolutions._is_wide = lambda: False, is_wide
 
 
 def in_float32(product: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
     """The function, with bfloat16 arguments cast to float32, and its result cast back if there were any."""
 
     def call(*arguments, **options):
-        given = [*arguments, *options.values()]
-        if not any(_is_bfloat16(each) for each in given):
+        given = arguments, options
+        if not any(map(_is_bfloat16, tf.nest.flatten(given))):
             return product(*arguments, **options)
-        cast = {name: _cast(value) for name, value in options.items()}
-        return tf.cast(product(*map(_cast, arguments), **cast), tf.bfloat16)
+        arguments, options = tf.nest.map_structure(_cast, given)
+        return tf.cast(product(*arguments, **options), tf.bfloat16)
 
     return call
 

@@ -217,7 +217,7 @@ def test_products_of_bfloat16_are_computed_in_float32():
 
 @pytest.mark.parametrize("by_winograd", [False, True])
 def test_bfloat16_is_rounded_as_amx_rounds_it(monkeypatch, by_winograd):
-    for module, name in (*rounding.PRODUCTS, *rounding.CHOICES):
+    for module, name in (*rounding.PRODUCTS, (convolutions, "lacks_avx512"), (convolutions, "_is_wide")):
         monkeypatch.setattr(module, name, getattr(module, name))  # back again after this test
     x, kernel = (tf.random.stateless_normal(shape, (1, 2)) for shape in ((2, 8, 8, 16), (4, 4, 16, 8)))
     exact = tf.nn.conv2d(*(tf.cast(tf.cast(each, tf.bfloat16), tf.float32) for each in (x, kernel)), 2, "SAME")
