@@ -54,7 +54,7 @@ $(VENV)/bin/pip:
 	  { echo "error: $(PYTHON) is not Python 3.11 to 3.13; choose one with make PYTHON=python3.12" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "error: $(PYTHON) cannot make environments; run: apt-get install python3-venv" >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --upgrade-deps $(VENV)
 
 clean:
 	rm -rf $(VENV)

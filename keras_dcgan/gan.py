@@ -111,6 +111,7 @@ class DCGAN(keras.Model):
             self._r1 = self.add_weight(name="r1", initializer="zeros", trainable=False)
         self.ema_half_life, self.augment = ema_half_life, augment
         self.averaged = float32_copy(self.generator) if ema_half_life else self.generator
+        self._refreshed_at = -1
         names = ["d_loss", "g_loss", "d_real", "d_fake"] + ["r1"] * (r1_weight > 0)
         self._trackers = [keras.metrics.Mean(name) for name in names]
 
@@ -293,10 +294,13 @@ class DCGAN(keras.Model):
         """Recomputes the averaged generator's batch-normalisation statistics: the running ones suit other weights.
 
         They become the mean of the statistics of `batches` batches of latents, and of labels in the data's mix, always
-        the same ones. Call it after training and before the average is used; it does nothing if there is no average.
+        the same ones. Call it after training and before the average is used; it does nothing if there is no average, or
+        no step since the last call.
         """
-        if not self.ema_half_life:
+        step = int(self.steps_done.numpy())
+        if not self.ema_half_life or step == self._refreshed_at:
             return
+        self._refreshed_at = step
         normalisations = [layer for layer in self.averaged.layers if hasattr(layer, "moving_mean")]
         statistics = [value for layer in normalisations for value in (layer.moving_mean, layer.moving_variance)]
         totals = [0.0] * len(statistics)

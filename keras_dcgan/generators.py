@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_dcgan import layers  # noqa: F401  (a network saved as it was built names them)
 from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.networks import Inputs, count_classes, float32_copy, latent_dim_of
-from keras_dcgan.pipeline import to_uint8
+from keras_dcgan.pipeline import to_uint8, without_tuning
 from keras_dcgan.runs import DISCRIMINATOR, GENERATOR, RAW_GENERATOR
 from keras_dcgan.tools.files import BadFile, atomic_path
 
@@ -162,8 +163,8 @@ def draw_images(generator: keras.Model, inputs: Inputs, batch_size: int = 64) ->
     """
 
     def draw(part: slice) -> np.ndarray:
-        some = keras.tree.map_structure(lambda values: values[part], inputs)
-        return to_uint8(generator.predict(some, batch_size=batch_size, verbose=0))
+        some = tf.data.Dataset.from_tensor_slices(keras.tree.map_structure(lambda values: values[part], inputs))
+        return to_uint8(generator.predict(without_tuning(some.batch(batch_size)), verbose=0))
 
     count = len(keras.tree.flatten(inputs)[0])
     return np.concatenate([draw(slice(i, i + AS_FLOATS)) for i in range(0, count, AS_FLOATS)])

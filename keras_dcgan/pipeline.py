@@ -93,12 +93,18 @@ def choose_batches(
         return chosen if stored_labels is None else chosen | {"labels": tf.gather(stored_labels, indices)}
 
     steps = _one_epoch_a_pass(batches) if first_step is None else tf.data.Dataset.counter(first_step)
-    options = tf.data.Options()  # they hold for every dataset made from this one
-    # TensorFlow's thread that tunes a dataset sleeps for up to a minute. Sometimes the end of an iterator does not wake
-    # it, and waits for it. Without that thread a map makes as many batches at once as there are cores, at most 16, and
-    # prefetching still tunes itself.
+    return without_tuning(steps.map(choose, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
+
+
+def without_tuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The same dataset without TensorFlow's tuning thread, and so is every dataset made from it.
+
+    That thread sleeps for up to a minute. Sometimes the end of an iterator does not wake it, and waits for it. Without
+    it a map makes as many batches at once as there are cores, at most 16, and prefetching still tunes itself.
+    """
+    options = tf.data.Options()
     options.autotune.enabled = False
-    return steps.map(choose, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).with_options(options)
+    return dataset.with_options(options)
 
 
 def make_loader(images: "np.ndarray | Images", image_size: int, channels: int, device: str = "CPU") -> Loader:

@@ -253,9 +253,22 @@ def test_recomputed_statistics_match_the_averaged_generators_activations():
     np.testing.assert_allclose(layer.moving_variance, np.mean([a.var((0, 1, 2)) for a in activations], 0), atol=1e-6)
     assert layer.momentum == 0.9
     once = [variable.numpy() for variable in gan.averaged.variables]
+    gan.steps_done.assign_add(1)
     gan.refresh_averaged(batches=3, batch_size=50)
     for a, b in zip(once, gan.averaged.variables, strict=True):
         np.testing.assert_array_equal(a, b.numpy())
+
+
+def test_statistics_are_recomputed_once_after_a_step():
+    gan = small_gan(ema_half_life=100.0)
+    gan.refresh_averaged()
+    layer = gan.averaged.get_layer("gbn1")
+    layer.moving_mean.assign(layer.moving_mean + 1)  # shows whether they are computed again
+    for step, same in ((0, True), (1, False)):
+        gan.steps_done.assign(step)
+        before = layer.moving_mean.numpy()
+        gan.refresh_averaged()
+        assert np.allclose(layer.moving_mean, before) == same
 
 
 def test_a_second_compile_makes_a_new_average():

@@ -157,7 +157,8 @@ def _covariance(features: np.ndarray) -> np.ndarray:
 
 
 def _cubic(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return (x @ y.T / x.shape[1] + 1) ** 3
+    values = x @ y.T / x.shape[1] + 1
+    return values * values * values  # many times as fast as NumPy's power
 
 
 def checked(

@@ -202,7 +202,7 @@ def write_metrics_figure(
 
     figure = Figure(figsize=(9, 6))
     distance, shares = figure.subplots(2, 1, sharex=True, gridspec_kw=MARGINS)
-    distance.set_title(title)
+    distance.set_title(title, y=1)  # where it would be; matplotlib takes long to find that
     distance.plot(steps, values["frechet_distance"], marker=".", label="samples against real")
     distance.axhline(floor, linestyle="--", color="grey", label="real against real")
     distance.set_yscale("log")

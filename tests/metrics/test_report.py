@@ -4,12 +4,18 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_dcgan.config import SettingError
 from keras_dcgan.datasets.source import Data
 from keras_dcgan.generators import draw_latents
 from keras_dcgan.metrics import features, frechet_distance, report, show
 from keras_dcgan.pipeline import as_generated
+
+
+def all_of(batches: tf.data.Dataset):
+    """The batches of a dataset as one."""
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches.as_numpy_iterator())
 
 
 class Copier:
@@ -24,8 +30,8 @@ class Copier:
     def get_layer(self, name):
         return SimpleNamespace(output=keras.Input((5,)), num_tokens=10)
 
-    def predict(self, latents, batch_size, verbose):
-        return self.images[: len(latents)] / 127.5 - 1.0
+    def predict(self, latents, verbose):
+        return self.images[: len(all_of(latents))] / 127.5 - 1.0
 
 
 class OnDisk:
@@ -81,8 +87,8 @@ def test_figures_do_not_depend_on_how_many_images_are_in_memory(mnist, monkeypat
     class Drawer(Copier):
         """An image that depends on its latent alone."""
 
-        def predict(self, latents, batch_size, verbose):
-            return np.clip(mnist[:1] / 127.5 - 1.0 + latents[:, :1, np.newaxis, np.newaxis], -1, 1)
+        def predict(self, latents, verbose):
+            return np.clip(mnist[:1] / 127.5 - 1.0 + all_of(latents)[:, :1, np.newaxis, np.newaxis], -1, 1)
 
     data = named(mnist[:1200], np.zeros(1200, np.uint8))
     whole, whole_pictures = report.evaluate(Drawer(None), data, 400, 0)
@@ -101,8 +107,8 @@ class Forger(Copier):
         super().__init__(images)
         self.latents = draw_latents(len(images), 5, seed)
 
-    def predict(self, latents, batch_size, verbose):
-        which = [np.flatnonzero((self.latents == latent).all(axis=1))[0] for latent in latents]
+    def predict(self, latents, verbose):
+        which = [np.flatnonzero((self.latents == latent).all(axis=1))[0] for latent in all_of(latents)]
         return self.images[which] / 127.5 - 1.0
 
 

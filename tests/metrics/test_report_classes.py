@@ -9,7 +9,7 @@ from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.datasets.source import Data
 from keras_dcgan.metrics import features, report, show
 from keras_dcgan.networks import build_generator
-from tests.metrics.test_report import Copier, named
+from tests.metrics.test_report import Copier, all_of, named
 
 
 class Artist(Copier):
@@ -20,13 +20,13 @@ class Artist(Copier):
         self.input, self.labels, self.careless = {"latents": None, "labels": None}, data.labels, careless
         self.drawn, self.asked = [], []
 
-    def predict(self, inputs, batch_size, verbose):
-        indices = []
-        for label in inputs["labels"]:
+    def predict(self, inputs, verbose):
+        labels, indices = all_of(inputs)["labels"], []
+        for label in labels:
             sheet = np.arange(len(self.labels)) if self.careless else np.flatnonzero(self.labels == label)
             indices.append(sheet[len(self.drawn + indices) % len(sheet)])
         self.drawn += indices
-        self.asked += list(inputs["labels"])
+        self.asked += list(labels)
         return self.images[indices] / 127.5 - 1.0
 
 
@@ -74,9 +74,9 @@ def test_the_worst_class_is_named(labelled):
     class Weak(Artist):
         """Has one picture of a four."""
 
-        def predict(self, inputs, batch_size, verbose):
-            images = super().predict(inputs, batch_size, verbose)
-            images[inputs["labels"] == 4] = self.images[np.flatnonzero(self.labels == 4)[0]] / 127.5 - 1.0
+        def predict(self, inputs, verbose):
+            images = super().predict(inputs, verbose)
+            images[all_of(inputs)["labels"] == 4] = self.images[np.flatnonzero(self.labels == 4)[0]] / 127.5 - 1.0
             return images
 
     figures, _ = report.evaluate(Weak(labelled), labelled, 4000, 0, with_picture=False)
