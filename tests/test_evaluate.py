@@ -28,11 +28,18 @@ def run(*arguments: str) -> None:
     evaluate.main(cli.parse(evaluate.define_flags, arguments))
 
 
-def test_the_command_writes_every_figure_with_its_floor(command, mnist, generator, tmp_path):
-    flags = [f"--generator={generator}", "--dataset=mnist", "--samples=200", f"--out={tmp_path}/new"]
-    done = command("keras_dcgan.evaluate", *flags)
-    assert done.returncode == 0, done.stderr
-    assert f"There is no config.json beside {generator}, so pictures are cropped" in done.stderr
+@pytest.fixture
+def few_digits(mnist, monkeypatch) -> np.ndarray:
+    """The labels of what `--dataset=mnist` then has: 2,000 digits, because all are looked at for copies."""
+    labels = named.load_labels("mnist")[:2000]
+    monkeypatch.setattr(named, "load_images", lambda *_: mnist[:2000])
+    monkeypatch.setattr(named, "load_labels", lambda *_: labels)
+    return labels
+
+
+def test_every_figure_is_written_with_its_floor(few_digits, generator, tmp_path, caplog, capsys):
+    run(f"--generator={generator}", "--dataset=mnist", "--samples=200", f"--out={tmp_path}/new")
+    assert f"There is no config.json beside {generator}, so pictures are cropped" in caplog.text
     result = json.loads((tmp_path / "new" / "metrics.json").read_text())
     for side in ("generated", "real"):
         assert set(result[side]) == {
@@ -51,16 +58,14 @@ def test_the_command_writes_every_figure_with_its_floor(command, mnist, generato
     assert cv2.imread(str(tmp_path / "new" / "copies.png")).shape == (4 * 16, 4 * (2 * 16) + 3 * 8, 3)
     assert next(iter(result["generated"])) == "kernel_distance"  # with so few samples
     assert set(result["copying"]) == {"copied", "expected", "nearer", "verdict"} and result["copying"]["copied"] < 0.1
-    assert "agreement" not in done.stdout and not (tmp_path / "new" / "confusion.png").exists()
+    printed = capsys.readouterr().out
+    assert "agreement" not in printed and not (tmp_path / "new" / "confusion.png").exists()
     for name in ("frechet distance", "standard error", "total variation", "mnist-classifier", "no sign of copying"):
-        assert name in done.stdout
+        assert name in printed
 
 
-def test_a_generator_with_classes_is_also_measured_by_class(mnist, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(named, "load_images", lambda *_: mnist[:2000])
-    labels = named.load_labels("mnist")[:2000]
-    monkeypatch.setattr(named, "load_labels", lambda *_: labels)
-    counts = tuple(np.bincount(labels).tolist())
+def test_a_generator_with_classes_is_also_measured_by_class(few_digits, tmp_path, capsys):
+    counts = tuple(np.bincount(few_digits).tolist())
     save_network(tmp_path / "a.keras", build_generator(2, 16, 1, 5, classes=10), Classes(tuple("0123456789"), counts))
     run(f"--generator={tmp_path}/a.keras", "--dataset=mnist", "--samples=600", f"--out={tmp_path}/new")
     result = json.loads((tmp_path / "new" / "metrics.json").read_text(), parse_constant=pytest.fail)  # no NaN
