@@ -300,7 +300,6 @@ class DCGAN(keras.Model):
         step = int(self.steps_done.numpy())
         if not self.ema_half_life or step == self._refreshed_at:
             return
-        self._refreshed_at = step
         normalisations = [layer for layer in self.averaged.layers if hasattr(layer, "moving_mean")]
         statistics = [value for layer in normalisations for value in (layer.moving_mean, layer.moving_variance)]
         totals = [0.0] * len(statistics)
@@ -311,6 +310,7 @@ class DCGAN(keras.Model):
             totals = [total + value.numpy() for total, value in zip(totals, statistics, strict=True)]
         for value, total in zip(statistics, totals, strict=True):
             value.assign(total / batches)
+        self._refreshed_at = step
 
 
 @tf.function(autograph=False)
