@@ -29,8 +29,8 @@ def define_flags(given: cli.Given) -> None:
     cli.define_generator(given, default="best if the run has one, else last")
     cli.define_path(given, "out", "the folder to write; it replaces an earlier export there")
     flags.DEFINE_string(
-        "formats", ",".join(verify.DEFAULT_FORMATS), f"what to write: some of {','.join(verify.FILES)}",
-        flag_values=given,
+        "formats", ",".join(verify.DEFAULT_FORMATS),
+        f"what to write, with commas between them: some of {', '.join(verify.FILES)}", flag_values=given,
     )  # fmt: skip
     flags.DEFINE_integer(
         "samples", 2000, "pictures for the Fréchet distance of each file; 0: do not measure it", lower_bound=0,
@@ -50,7 +50,7 @@ def main(given: cli.Given) -> None:
         _refuse_other_flags(given)
         _fail_with(verify.check_again(Path(given.out)))
         return
-    formats = given.formats.split(",")
+    formats = [name.strip() for name in given.formats.split(",")]
     if unknown := [name for name in formats if name not in verify.FILES]:
         raise cli.UserError(f"--formats={unknown[0]}: must be among {', '.join(verify.FILES)}")
     if 0 < given.samples < FEWEST_SAMPLES:

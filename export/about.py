@@ -21,8 +21,8 @@ DATA = {  # data set -> its source and its licence
 TARGETS = {  # format -> where to use it
     verify.SAVED_MODEL: "a server or a program with TensorFlow; any number of pictures in a call",
     "float32": "Keras's pictures, except for rounding; a phone's GPU (`generate` only)",
-    "float16": "a phone, at half the size; not a browser, where it takes 4 times as long as float32",
-    "int8": "a phone's or small computer's CPU, and a browser, where it takes 0.3 to 0.4 of float32's time",
+    "float16": "a phone, at half the size; not a browser, where it takes 3 to 5 times as long as float32",
+    "int8": "a phone's or small computer's CPU, and a browser, where it takes 0.3 to 0.8 of float32's time",
     "int8-full": "a DSP or NPU that computes in integers only",
     verify.ONNX: "a server or a program with ONNX Runtime; any number of pictures in a call",
 }

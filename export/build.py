@@ -86,7 +86,7 @@ def describe(
 ) -> dict[str, Any]:
     """The record of an export, without its files: where the generator is from, and the metadata of each file."""
     size, channels = generator.output_shape[-2:]
-    digest = files.sha256(source)
+    digest, aspect = files.sha256(source), runs.read_aspect(source.parent)
     settings = without_paths(config) if config else None
     trained_on = settings["dataset"] if settings else None
     version = sampler.FORMAT_WITH_CLASSES if classes else sampler.FORMAT
@@ -109,6 +109,7 @@ def describe(
             "latent_dim": latent_dim_of(generator),
             "image_size": size,
             "channels": channels,
+            **({"aspect": aspect} if aspect != 1 else {}),
             **({"classes": classes.to_json()} if classes else {}),
             "signatures": tflite.SIGNATURES_WITH_LABEL if classes else tflite.SIGNATURES,
             "random_numbers": "threefry2x32-20 with key (seed, index), Box-Muller on 24 bits",

@@ -22,6 +22,7 @@ def render(record: dict[str, Any], checksums: dict[str, str]) -> str:
         f"{model['latent_dim']} random numbers. {record['source']['parameters']:,} parameters. Exported by Keras DCGAN "
         f"{model['version']} on {record['created'][:10]}; everything below is also in `export.json`.",
         "",
+        *_shape(model.get("aspect", 1)),
         *_classes(model.get("classes")),
         "![The same latents drawn by Keras and by every file](contact_sheet.png)",
         "",
@@ -40,6 +41,9 @@ def render(record: dict[str, Any], checksums: dict[str, str]) -> str:
         "## Files",
         "",
         *_uses(record),
+        "",
+        f"Here and below, N is a number of pictures, Z = {model['latent_dim']} the length of a latent vector, S = "
+        f"{size} the height and width in pixels, and C = {channels} the channels.",
         "",
         verify.table(files, markdown=True),
         "",
@@ -63,6 +67,13 @@ def render(record: dict[str, Any], checksums: dict[str, str]) -> str:
         "```",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _shape(aspect: float) -> list[str]:
+    """How to show pictures that were stretched to squares for the training."""
+    if aspect == 1:
+        return []
+    return [f"The data were stretched to squares: show its pictures {aspect:g} times as wide as high.", ""]
 
 
 def _classes(classes: dict[str, Any] | None) -> list[str]:

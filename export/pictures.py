@@ -23,7 +23,8 @@ from keras_dcgan.pipeline import to_uint8
 from keras_dcgan.tools import draw, terminal
 
 COLUMNS = 12  # pictures in a row of the contact sheet
-LABEL_WIDTH, HEADER_HEIGHT, LETTER_WIDTH = 150, 18, 8  # pixels
+LABEL_WIDTH, HEADER_HEIGHT = 150, 18  # pixels
+FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.45
 # Of the Fréchet distances: hardly the reals by which a run chose its best, and no latents of the contact sheet.
 REALS_SEED, LATENTS_SEED, LABELS_SEED = 10, 11, 12
 
@@ -57,12 +58,14 @@ def _header(names: Sequence[str], size: int, width: int) -> np.ndarray:
     """A row of class names, uint8 [HEADER_HEIGHT, width, 3], above columns of `size` pixels; long ones are cut."""
     header = np.full((HEADER_HEIGHT, width, 3), 255, np.uint8)
     for column, name in enumerate(names):
-        _write(header, name[: size // LETTER_WIDTH], LABEL_WIDTH + column * size + 2, HEADER_HEIGHT - 5)
+        while cv2.getTextSize(name, FONT, FONT_SCALE, 1)[0][0] > size - 4:
+            name = name[:-1]
+        _write(header, name, LABEL_WIDTH + column * size + 2, HEADER_HEIGHT - 5)
     return header
 
 
 def _write(image: np.ndarray, text: str, x: int, y: int) -> None:
-    cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+    cv2.putText(image, text, (x, y), FONT, FONT_SCALE, (0, 0, 0), 1, cv2.LINE_AA)
 
 
 def frechet_distances(

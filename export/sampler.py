@@ -34,6 +34,7 @@ NAME = "keras-dcgan-generator"  # in the metadata of our files
 FORMAT, FORMAT_WITH_CLASSES = 1, 2  # of files without and with classes; this program reads both
 METADATA, METADATA_LIMIT = "metadata.json", 2**20  # bytes; ours has some 1,200, and the names of up to 1,000 classes
 WORD = 2**32 - 1
+MOST_THREADS = 256  # far more crash the runtime
 # What damaged archives and texts raise: cut, encrypted, nested too deep (RuntimeError and its RecursionError).
 UNREADABLE = (zipfile.BadZipFile, EOFError, RuntimeError, LookupError, ValueError, TypeError)
 
@@ -238,11 +239,11 @@ def _without_start_up_notes() -> Iterator[None]:
             os.close(saved)
 
 
-def _at_least(low: int):
+def _from(low: int, high: int = 2**31 - 1):
     def parse(text: str) -> int:
         value = int(text)
-        if not low <= value < 2**31:
-            raise argparse.ArgumentTypeError(f"{value}: must be from {low} to {2**31 - 1}")
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{value}: must be from {low} to {high}")
         return value
 
     parse.__name__ = "number"
@@ -255,15 +256,15 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         description="Draws pictures from an exported .tflite file; the same seed gives the same pictures everywhere.",
     )
     parser.add_argument("file", help="generator-int8.tflite or another file that python -m export wrote")
-    parser.add_argument("--count", type=_at_least(1), help="how many pictures, or rows of --write [64, or 1 row]")
-    parser.add_argument("--seed", type=_at_least(0), default=0, help="which pictures [0]")
+    parser.add_argument("--count", type=_from(1), help="how many pictures, or rows of --write [64, or 1 row]")
+    parser.add_argument("--seed", type=_from(0), default=0, help="which pictures [0]")
     classes = parser.add_mutually_exclusive_group()
     classes.add_argument("--label", help="draw this class alone: its name or number [random, in the data's mix]")
     classes.add_argument(
-        "--write", metavar="TEXT", help="draw these classes in one hand: their characters, or names between commas"
+        "--write", metavar="TEXT", help="draw these classes from the same latents: characters, or names between commas"
     )
     parser.add_argument("--out", default="grid.png", help=".png file for a grid, or a folder ending in / [grid.png]")
-    parser.add_argument("--threads", type=_at_least(1), default=1, help="threads of the runtime [1]")
+    parser.add_argument("--threads", type=_from(1, MOST_THREADS), default=1, help="threads of the runtime [1]")
     given = parser.parse_args(arguments)
     given.count = given.count or (64 if given.write is None else 1)
     given.file, given.out = os.path.expanduser(given.file), os.path.expanduser(given.out)  # the shell skips --out=~/x
@@ -287,15 +288,16 @@ def main(arguments: list[str] | None = None) -> int:
         text = None if given.write is None else _asked("write", given.write, sampler.labels)
         label = None if given.label is None else _asked("label", given.label, sampler.label)
         Path(given.out if given.out.endswith("/") else Path(given.out).parent).mkdir(parents=True, exist_ok=True)
-        start, pictures = time.perf_counter(), []
+        seconds, pictures = 0.0, []
         for index in range(given.count):
+            start = time.perf_counter()
             picture = sampler.write(text, given.seed, index) if text else sampler.draw(given.seed, index, label)
+            seconds += time.perf_counter() - start
             if given.out.endswith("/"):
                 write_png(Path(given.out) / f"{index:06d}.png", picture)
             else:
                 pictures.append(picture)
         drawn = given.count * len(text or "1")
-        milliseconds = 1e3 * (time.perf_counter() - start) / drawn
         if pictures:
             write_png(given.out, make_grid(pictures, columns=1 if text else 0))
     except (ValueError, FileNotFoundError, IsADirectoryError) as error:
@@ -307,7 +309,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return 130
-    print(f"Wrote {given.out}: {drawn} pictures, {milliseconds:.1f} ms each")
+    print(f"Wrote {given.out}: {drawn} {'picture' if drawn == 1 else 'pictures'}, {1e3 * seconds / drawn:.1f} ms each")
     return 0
 
 

@@ -126,6 +126,8 @@ def check_again(out: Path) -> list[str]:
         formats, recorded = [row["kind"] for row in record["files"]], dict(record["sha256"])
         if unknown := [kind for kind in formats if kind not in FILES]:
             raise ValueError(f"{folder.RECORD} names an unknown format {unknown[0]!r}")
+        if not formats:
+            raise ValueError(f"{folder.RECORD} names no files")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadFile(f"{out}: holds no export: {error}") from error
     present = folder.checksums(out)
@@ -136,9 +138,11 @@ def check_again(out: Path) -> list[str]:
     ]
     if PARITY in present:
         missing = [kind for kind, module in RUNTIMES.items() if importlib.util.find_spec(module) is None]
-        formats = [kind for kind in formats if kind not in missing]
-        rows, _ = check_files(out, formats)
+        skipped = [kind for kind in formats if kind in missing]
+        rows, _ = check_files(out, [kind for kind in formats if kind not in missing])
         print(table(rows))
+        for kind in skipped:
+            print(f"Not run, because {RUNTIMES[kind]} is not installed: {FILES[kind]}")
         wrong += [f"{row['file']}: {'; '.join(row['problems'])}" for row in rows if row["problems"]]
     return wrong
 

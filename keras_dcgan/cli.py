@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 a fault of the machine or of the program, 2 a user's mista
 import dataclasses
 import functools
 import os
+import re
 import signal
 import sys
 import textwrap
@@ -24,6 +25,11 @@ from keras_dcgan.tools.files import BadFile
 
 Given = flags.FlagValues
 
+WRONG_KIND = {
+    "invalid literal for int": "must be a whole number",
+    "could not convert string to float": "must be a number",
+    "Non-boolean argument": "must be true or false",
+}
 _interrupted: list[int] = []  # the signals of Ctrl-C so far
 
 
@@ -169,7 +175,10 @@ def parse(define_flags: Callable[[Given], None], arguments: Sequence[str]) -> Gi
     try:
         rest = given(["command", *arguments])
     except flags.Error as error:
-        raise UserError(" ".join(str(error).removeprefix("flag ").split())) from error
+        message = " ".join(str(error).removeprefix("flag ").split())
+        for of_python, of_ours in WRONG_KIND.items():
+            message = re.sub(rf": \(?'?{of_python}.*", f": {of_ours}", message)
+        raise UserError(message) from error
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}; flags are written --name=value")
     return given

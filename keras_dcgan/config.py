@@ -87,8 +87,8 @@ class TrainConfig:
         decoding=True,
     )  # fmt: skip
     channels: int = _setting(
-        3, "Data", "1 for grey, 3 for colour; grey images are copied to three", choices=(1, 3), recipe=True,
-        decoding=True,
+        3, "Data", "1 for grey, 3 for colour, which is the default for CIFAR-10 and pictures of your own; grey images "
+        "are copied to three", choices=(1, 3), recipe=True, decoding=True,
     )  # fmt: skip
     resize_mode: str = _setting(
         "crop", "Data", "how to make pictures square: 'crop' the middle, 'pad' with background, or 'stretch'",
@@ -112,7 +112,7 @@ class TrainConfig:
     )  # fmt: skip
     cache_dir: str = _setting(
         "", "Data", "folder for a decoded copy of a folder of pictures, made once and read faster, and for prepared "
-        "images that come from object storage; empty: none, and the Keras home",
+        "images that come from object storage; without it: none, and the Keras home",
         resumable=True, path=True,
     )  # fmt: skip
     shuffle: str = _setting(
@@ -344,6 +344,6 @@ def from_preset(preset: str, overrides: dict[str, Any] | None = None) -> TrainCo
         if overrides.get("steps"):
             raise SettingError("epochs", "give epochs or steps, not both")
         overrides["steps"] = 0
-    if overrides.get("dataset") == "cifar10" or is_path(overrides.get("dataset", "")):
+    if overrides.get("dataset") == "cifar10" or is_path(str(overrides.get("dataset"))):
         overrides.setdefault("channels", 3)  # colour pictures must not become grey by accident
     return TrainConfig.from_dict({"preset": preset, **PRESETS[preset], **overrides})

@@ -18,7 +18,7 @@ from keras_dcgan.tools.processor import features
 from keras_dcgan.winograd import to_blocks
 
 STRIDE = 2
-SHIFTED = [[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]]  # adds three numbers to the same, shifted by one
+SHIFTED = [[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]]  # [a, b, c] -> [a, a + b, b + c, c]
 
 
 def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:

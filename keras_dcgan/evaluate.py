@@ -13,6 +13,7 @@ from keras_dcgan.datasets import source
 from keras_dcgan.tools import draw, files
 from keras_dcgan.tools.terminal import import_tensorflow
 
+SIDE = 64  # pixels at least of an image in nearest.png and copies.png, so that small ones can be seen
 USAGE = """
 Measures a generator. Writes to its run folder, or to --out:
 
@@ -86,7 +87,7 @@ def main(given: cli.Given) -> None:
     written = [out / "metrics.json"]
     for name, picture in pictures.items():
         written.append(out / f"{name}.png")
-        draw.write_image(written[-1], picture)
+        draw.write_image(written[-1], draw.enlarge(picture, max(1, SIDE // size)))
     seen = figures.get("classes", {})
     if "confusion" in seen:
         written.append(out / "confusion.png")
@@ -108,8 +109,12 @@ def read_settings(given: cli.Given) -> TrainConfig:
         if given.run_dir:
             raise cli.UserError(f"--run_dir={given.run_dir}: holds no run ({runs.CONFIG} is missing)") from error
         config = TrainConfig()
-    dataset = config.dataset if given.dataset is None else given.dataset
-    return dataclasses.replace(config, dataset=source.locate(dataset), data_dir=given.data_dir or config.data_dir)
+    if given.data_dir:
+        config = dataclasses.replace(config, data_dir=given.data_dir)
+    if given.dataset is None:
+        return dataclasses.replace(config, dataset=source.locate(config.dataset))
+    # The run's demands on its own data are not made on these: they may lack labels, or have many unusable pictures.
+    return dataclasses.replace(config, dataset=source.locate(given.dataset), labels="auto", max_bad_share=1.0)
 
 
 def command() -> None:

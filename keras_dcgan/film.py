@@ -8,6 +8,7 @@ from PIL import Image
 
 from keras_dcgan.config import SettingError
 from keras_dcgan.tools import draw
+from keras_dcgan.tools.files import naming
 
 SECONDS = 10  # a film of many grids; few of them stand for `LONGEST` each
 LONGEST = 0.5
@@ -40,6 +41,7 @@ def _frames(grids: list[Path]) -> Iterator[np.ndarray]:
     """Each grid as uint8 [H, W, C], as often as it is shown."""
     shown = max(1, int(draw.FRAMES_PER_SECOND * min(LONGEST, SECONDS / len(grids))))
     for number, grid in enumerate(grids, 1):
-        both = np.atleast_3d(np.asarray(Image.open(grid)))
+        with naming(grid):
+            both = np.atleast_3d(np.asarray(Image.open(grid)))
         fakes = both[:, : (both.shape[1] - draw.GAP) // 2]
         yield from [fakes] * (shown if number < len(grids) else LAST * draw.FRAMES_PER_SECOND)

@@ -10,7 +10,7 @@ from pathlib import Path
 from absl import flags, logging
 
 from keras_dcgan import cli, runs
-from keras_dcgan.config import PRESETS, SettingError, TrainConfig, from_preset, setting_names
+from keras_dcgan.config import PRESETS, SettingError, TrainConfig, from_preset, is_path, setting_names
 from keras_dcgan.datasets import source
 from keras_dcgan.tools import storage, terminal
 from keras_dcgan.training import cluster
@@ -51,7 +51,8 @@ def main(given: cli.Given) -> None:
     settings.pop("preset", None)  # which may be "auto"
     if "dataset" in settings:
         settings["dataset"] = source.locate(settings["dataset"])
-    place = given.run_dir or f"runs/{Path(settings.get('dataset', 'mnist')).stem}"
+    data = Path(settings.get("dataset", "mnist"))
+    place = given.run_dir or f"runs/{data.stem if data.is_file() else data.name}"
     with storage.local_folder(place, fetch=given.resume) as folder, contextlib.ExitStack() as held:
         worker = _worker(folder, settings, given.resume)
         configs = _configurations(given.preset, settings, folder, given.resume, worker)
@@ -83,6 +84,11 @@ def _configurations(
     """The run's configuration by preset: several while "auto" waits for TensorFlow to look for a GPU."""
     if resume:
         own = runs.check_resume(folder, preset, settings)
+        if is_path(own.dataset) and not storage.is_remote(own.dataset) and not Path(own.dataset).exists():
+            raise SettingError(
+                f"dataset={own.dataset}",
+                "what this run trains on is not there any more; put it back, or add --dataset=… with its new place",
+            )
         return {own.preset: own}
     if worker.chief:  # another worker may find the folder with the chief's run in it
         runs.check_new(folder)
@@ -95,6 +101,8 @@ def _check(config: TrainConfig, folder: Path) -> None:
         raise SettingError(f"run_dir={folder}", "lies in dataset, where its pictures would be taken for data")
     if config.data_dir and not Path(config.data_dir).is_dir():
         raise SettingError(f"data_dir={config.data_dir}", "no such folder")
+    if config.cache_dir:
+        cli.make_folder("cache_dir", config.cache_dir, Path(config.cache_dir))
     if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise SettingError("tensorboard", "TensorBoard is not installed; run 'pip install tensorboard'")
 

@@ -1,11 +1,23 @@
 """The GAN as a Keras model with its own training step."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from keras_dcgan import augmentation
+from keras_dcgan.config import AUGMENTATIONS
 from keras_dcgan.datasets.classes import Classes
-from keras_dcgan.networks import copied_variables, count_classes, float32_copy, latent_dim_of, with_labels
+from keras_dcgan.networks import (
+    copied_variables,
+    count_classes,
+    digest,
+    float32_copy,
+    latent_dim_of,
+    set_statistics,
+    with_labels,
+)  # fmt: skip
 from keras_dcgan.pipeline import Loader
 
 EMA_RAMP = 0.05  # the average's half-life is at most this share of the images seen so far (Karras et al. 2022)
@@ -15,8 +27,8 @@ class DCGAN(keras.Model):
     """A generator and a discriminator trained against each other (Goodfellow et al. 2014, Radford et al. 2016).
 
     Args:
-      generator: latents float32 [N, Z] -> images float32 [N, S, S, C] in [-1, 1], already built; or the same of
-        {"latents", "labels"}, as `build_generator(classes=K)` gives it.
+      generator: latents float32 [N, Z] -> images float32 [N, S, S, C] in [-1, 1], a functional model whose input is
+        named "latents"; or the same of {"latents", "labels"}, as `build_generator(classes=K)` gives it.
       discriminator: images -> logits [N, 1], or [N, K] for a generator of K classes, already built.
       seed: seed of the latents that `train_step` draws.
       classes: the names of the K classes, and how often each occurs; by default numbers, equally often.
@@ -26,8 +38,9 @@ class DCGAN(keras.Model):
     `steps_done` counts the steps of `train_step`; `averaged` is the generator that samples: the moving average of the
     weights if `compile` asks for one, else the generator itself.
 
-    Train it with `compile` and `fit` on batches of real images, or of (images, labels); `gan(latents)` or
-    `gan(latents, labels)` draws.
+    Train it with `compile` and `fit` on batches of real images, or of (images, labels int [B]) if the networks have
+    classes; `gan(latents)` or `gan(latents, labels)` draws. Save it with `save_weights`, its networks with
+    `generators.save_network`.
 
     Examples:
       >>> from keras_dcgan.networks import build_discriminator, build_generator
@@ -47,18 +60,20 @@ class DCGAN(keras.Model):
         self.generator = generator
         self.discriminator = discriminator
         self.latent_dim = latent_dim_of(generator)
-        if count := count_classes(generator):
-            classes = classes or Classes.numbered(count)
-            logits = discriminator.output_shape[-1]
-            if not count == logits == len(classes):
-                raise ValueError(
-                    f"the generator draws {count} classes, the discriminator has {logits} logits, and {len(classes)} "
-                    "classes are named; these must be the same"
-                )
-        self.classes = classes
+        count, logits = count_classes(generator), discriminator.output_shape[-1]
+        self.classes = Classes.numbered(count) if count and classes is None else classes
+        named = len(self.classes) if self.classes else 0
+        if not (named == count and logits == max(1, count)):
+            raise ValueError(
+                f"the generator draws {count} classes, the discriminator has {logits} logits, and {named} classes are "
+                "named; these must be the same, and without classes there is one logit"
+            )
+        self.averaged = generator
         self.seed = tf.constant(seed, tf.int64)
         self.steps_done = self.add_weight(name="steps_done", dtype="int64", initializer="zeros", trainable=False)
+        self._r1 = self.add_weight(name="r1", initializer="zeros", trainable=False)  # the last penalty's value
         self.finished = False  # a callback may set it: nothing is to be gained by more steps
+        self._trackers: list[keras.metrics.Metric] = []
         self.load: Loader | None = None  # where the dataset gives only choices, what makes images of them in the step
         self.built = True  # both networks are: Keras need not trace `call` to find the weights
 
@@ -78,7 +93,8 @@ class DCGAN(keras.Model):
 
         Args:
           generator_optimizer, discriminator_optimizer: two optimizers, built here so that a checkpoint taken before
-            the first step is whole. For `mixed_float16` wrap both in `keras.optimizers.LossScaleOptimizer`.
+            the first step is whole. For `mixed_float16` wrap both in `keras.optimizers.LossScaleOptimizer`. Callbacks
+            that change `model.optimizer`, such as `LearningRateScheduler`, see the generator's alone.
           r1_weight: weight of R1, half the squared norm of the discriminator's gradient at the real images
             (Mescheder et al. 2018). It costs a second backward pass; 0 leaves it out.
           r1_every: steps from one penalty to the next, each that many times as strong: nearly the same training for
@@ -88,6 +104,8 @@ class DCGAN(keras.Model):
             "off".
           jit_compile, steps_per_execution, run_eagerly: as in `keras.Model.compile`.
 
+        Raises ValueError for a value outside these limits.
+
         Examples:
           >>> from keras_dcgan.networks import build_discriminator, build_generator
           >>> gan = DCGAN(build_generator(width=1, image_size=16), build_discriminator(width=1, image_size=16))
@@ -95,6 +113,13 @@ class DCGAN(keras.Model):
           >>> [metric.name for metric in gan.metrics], gan.averaged is gan.generator
           (['d_loss', 'g_loss', 'd_real', 'd_fake', 'r1'], False)
         """
+        if generator_optimizer is discriminator_optimizer:
+            raise ValueError("generator_optimizer and discriminator_optimizer are the same object; make two")
+        if augment not in ("off", *AUGMENTATIONS):
+            raise ValueError(f"augment={augment}: must be one of off, {', '.join(AUGMENTATIONS)}")
+        if not (r1_weight >= 0 and r1_every >= 1 and ema_half_life >= 0):
+            given = f"r1_weight={r1_weight}, r1_every={r1_every}, ema_half_life={ema_half_life}"
+            raise ValueError(f"{given}: must be at least 0, 1 and 0")
         super().compile(
             optimizer=generator_optimizer,
             jit_compile=jit_compile,
@@ -107,11 +132,9 @@ class DCGAN(keras.Model):
         generator_optimizer.build(self.generator.trainable_variables)
         discriminator_optimizer.build(self.discriminator.trainable_variables)
         self.r1_weight, self.r1_every = r1_weight, r1_every
-        if not hasattr(self, "_r1"):  # as computed last
-            self._r1 = self.add_weight(name="r1", initializer="zeros", trainable=False)
         self.ema_half_life, self.augment = ema_half_life, augment
         self.averaged = float32_copy(self.generator) if ema_half_life else self.generator
-        self._refreshed_at = -1
+        self._refreshed = b""  # the digest of the average after the last refreshing
         names = ["d_loss", "g_loss", "d_real", "d_fake"] + ["r1"] * (r1_weight > 0)
         self._trackers = [keras.metrics.Mean(name) for name in names]
 
@@ -126,26 +149,35 @@ class DCGAN(keras.Model):
 
     def train_step(self, data):
         """One update on a batch of real images, or (images, labels), and as many fresh latents; returns its values."""
-        images, labels, _ = keras.utils.unpack_x_y_sample_weight(self.load(data) if self.load else data)
+        images, labels, weights = keras.utils.unpack_x_y_sample_weight(self.load(data) if self.load else data)
+        if weights is not None:
+            raise ValueError("a GAN has no sample_weight or class_weight")
         batch_size = tf.shape(images)[0]
         return self.finish_step(self.adversarial_step(images, self.draw_step_latents(batch_size), labels), batch_size)
+
+    def test_step(self, data):
+        raise NotImplementedError("a GAN has no validation loss; keras_dcgan.evaluate measures how good its images are")
+
+    def get_config(self):
+        raise NotImplementedError("save a DCGAN with save_weights, and its networks with generators.save_network")
 
     def draw_step_latents(self, batch_size) -> tf.Tensor:
         """Latents float32 [batch_size, Z] of this step, a function of (seed, step): a resumed run draws the same."""
         seed = tf.stack([self.seed, self.steps_done.value])
-        return tf.random.stateless_normal((batch_size, self.latent_dim), seed=seed, alg="philox")
+        size = self.latent_dim
+        return of_this_replica(lambda n: tf.random.stateless_normal((n, size), seed=seed, alg="philox"), batch_size)
 
     def shuffle_step_labels(self, labels) -> tf.Tensor:
         """The labels of this step's fakes: those of the reals in another order, a function of (seed, step)."""
         seed = tf.stack([self.seed, -1 - self.steps_done.value])  # not the one of the latents
-        # XLA has no shuffle, and of random numbers only the integers are the same in it.
+        # XLA has no shuffle, and of its random numbers only the integers are TensorFlow's.
         keys = tf.random.stateless_uniform(tf.shape(labels), seed, None, None, tf.int32, alg="philox")
         return tf.gather(labels, tf.argsort(keys))
 
     def draw_step_changes(self, batch_size) -> tf.Tensor:
         """Draws for this step's fakes, reals, and fakes again, [batch_size, 3, DRAWS]: a function of (seed, step)."""
         seed = tf.stack([-1 - self.seed, self.steps_done.value])  # not the one of the latents
-        return augmentation.draw((batch_size, 3, augmentation.DRAWS), seed)
+        return of_this_replica(lambda n: augmentation.draw((n, 3, augmentation.DRAWS), seed), batch_size)
 
     def split_changes(self, changes, batch_size) -> list[tf.Tensor | None]:
         """How to change the fakes, the reals, and the fakes again, [B, DRAWS] each; None for each without augmentation.
@@ -184,6 +216,7 @@ class DCGAN(keras.Model):
           {'d_loss': 1.386, 'g_loss': 0.693, 'd_real': 0.5, 'd_fake': 0.5}
         """
         d_weights, g_weights = self.discriminator.trainable_variables, self.generator.trainable_variables
+        self.check_labels(labels)
         if labels is not None and fake_labels is None:
             fake_labels = self.shuffle_step_labels(labels)
         of_fakes, of_reals, of_fakes_again = self.split_changes(changes, tf.shape(images)[0])
@@ -209,6 +242,15 @@ class DCGAN(keras.Model):
             "d_fake": tf.reduce_mean(tf.sigmoid(fake_logits)),
         }
         return logs | {"r1": self._r1.value} if self.r1_weight else logs
+
+    def check_labels(self, labels) -> None:
+        """Raises ValueError for labels of another shape than [B], or if these do not go with the networks' classes."""
+        if labels is not None and not self.classes:
+            raise ValueError("labels are given, but these networks have no classes; build both with classes=K")
+        if labels is None and self.classes:
+            raise ValueError("no labels are given, but these networks have classes")
+        if labels is not None and len(labels.shape) != 1:
+            raise ValueError(f"labels: shape {list(labels.shape)}; must be [B]")
 
     def objective(self, loss, optimizer) -> tf.Tensor:
         """What an optimizer's gradient is taken of: the loss, scaled if the precision needs it."""
@@ -295,10 +337,9 @@ class DCGAN(keras.Model):
 
         They become the mean of the statistics of `batches` batches of latents, and of labels in the data's mix, always
         the same ones. Call it after training and before the average is used; it does nothing if there is no average, or
-        no step since the last call.
+        if it has not changed since the last call.
         """
-        step = int(self.steps_done.numpy())
-        if not self.ema_half_life or step == self._refreshed_at:
+        if not self.ema_half_life or digest(self.averaged) == self._refreshed:
             return
         normalisations = [layer for layer in self.averaged.layers if hasattr(layer, "moving_mean")]
         statistics = [value for layer in normalisations for value in (layer.moving_mean, layer.moving_variance)]
@@ -306,25 +347,20 @@ class DCGAN(keras.Model):
         for i in range(batches):
             latents = keras.random.normal((batch_size, self.latent_dim), seed=i)
             labels = tf.constant(self.classes.draw(batch_size, seed=i)) if self.classes else None
-            _set_statistics(self.averaged, with_labels(latents, labels))
+            set_statistics(self.averaged, with_labels(latents, labels))
             totals = [total + value.numpy() for total, value in zip(totals, statistics, strict=True)]
         for value, total in zip(statistics, totals, strict=True):
             value.assign(total / batches)
-        self._refreshed_at = step
+        self._refreshed = digest(self.averaged)
 
 
-@tf.function(autograph=False)
-def _set_statistics(network: keras.Model, inputs) -> None:
-    """Makes a network's batch-normalisation statistics those of this batch alone."""
-    normalisations = [layer for layer in network.layers if hasattr(layer, "moving_mean")]
-    kept = [layer.momentum for layer in normalisations]
-    try:
-        for layer in normalisations:
-            layer.momentum = 0.0
-        network(inputs, training=True)
-    finally:
-        for layer, momentum in zip(normalisations, kept, strict=True):
-            layer.momentum = momentum
+def of_this_replica(draw: Callable[[Any], tf.Tensor], count) -> tf.Tensor:
+    """The `count` rows that `draw` gives; if a strategy runs the step on several replicas, this one's of them all."""
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return draw(count)
+    start = count * replica.replica_id_in_sync_group
+    return draw(count * replica.num_replicas_in_sync)[start : start + count]
 
 
 def cross_entropy(label: float, logits: tf.Tensor) -> tf.Tensor:

@@ -1,7 +1,7 @@
 """Keras's convolutions and batch normalisation, computed by what runs fastest: the same mathematics and weights.
 
 Every class has the arguments and, but for `NearestConv2DTranspose`, the weights of the Keras layer that it extends; so
-`networks.float32_copy` can put that in its place. The layers are for what `networks` builds: convolutions without bias,
+`networks.float32_copy` can put that in its place. What is fast is what `networks` builds: convolutions without bias,
 activation, groups and dilation. Where cuDNN is, convolutions are left to it.
 """
 
@@ -75,7 +75,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization`; faster without a scale, as the networks use it."""
 
     def call(self, inputs, training=None, mask=None):
-        if self.scale or not training:
+        if self.scale or not (training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
         offset, epsilon = tf.cast(self.beta, tf.float32), float(self.epsilon)
         if self.synchronized:
@@ -107,10 +107,17 @@ def has_cudnn() -> bool:
 
 def _is_ours(layer: keras.layers.Layer) -> bool:
     """Whether `convolve` or its transpose is what the layer computes, and faster here: not where cuDNN is."""
-    fits = layer.kernel_size == (4, 4) and layer.strides == (2, 2) and layer.padding == "same" and not layer.use_bias
-    return fits and not has_cudnn()
+    fits = layer.kernel_size == (4, 4) and layer.strides == (2, 2) and layer.padding == "same"
+    return fits and _is_plain(layer) and not has_cudnn()
 
 
 def _is_product(layer: keras.layers.Layer) -> bool:
     """Whether the layer is one matrix product if its input or output has a single pixel."""
-    return layer.strides == (1, 1) and layer.padding == "valid" and not layer.use_bias
+    return layer.strides == (1, 1) and layer.padding == "valid" and _is_plain(layer)
+
+
+def _is_plain(layer: keras.layers.Layer) -> bool:
+    """Whether a layer is a convolution and nothing else."""
+    one_group = getattr(layer, "groups", 1) == 1  # a transposed convolution has no groups
+    linear = layer.activation is keras.activations.linear
+    return one_group and linear and not layer.use_bias and layer.dilation_rate == (1, 1)

@@ -1,8 +1,10 @@
 """The two networks of a DCGAN (Radford et al. 2016), as functional Keras models."""
 
+import hashlib
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import layers
 
 from keras_dcgan.config import IMAGE_SIZES, UPSAMPLINGS
@@ -137,10 +139,10 @@ def float32_copy(network: keras.Model) -> keras.Model:
         return of_keras.from_config(config)
 
     copy = keras.models.clone_model(network, clone_function=clone)
-    for variable, value in zip(copy.trainable_variables, copied_variables(network), strict=True):
-        variable.assign(value)
-    for variable, value in zip(copy.non_trainable_variables, network.non_trainable_variables, strict=True):
-        variable.assign(value)
+    for own, layer in zip(copy.layers, network.layers, strict=True):
+        values = [layer.widened()] if isinstance(layer, NearestConv2DTranspose) else layer.variables
+        for variable, value in zip(own.variables, values, strict=True):
+            variable.assign(value)
     return copy
 
 
@@ -148,8 +150,31 @@ def copied_variables(network: keras.Model) -> list:
     """What the trainable variables of a network's `float32_copy` are, in their order."""
     found: list[Any] = []
     for layer in network.layers:
-        found += [layer.widened()] if isinstance(layer, NearestConv2DTranspose) else layer.trainable_variables
+        widens = isinstance(layer, NearestConv2DTranspose) and layer.trainable
+        found += [layer.widened()] if widens else layer.trainable_variables
     return found
+
+
+def digest(network: keras.Model) -> bytes:
+    """What identifies the values of a network's variables."""
+    found = hashlib.blake2b()
+    for values in network.get_weights():
+        found.update(values)
+    return found.digest()
+
+
+@tf.function(autograph=False)
+def set_statistics(network: keras.Model, inputs) -> None:
+    """Makes a network's batch-normalisation statistics those of this batch alone."""
+    normalisations = [layer for layer in network.layers if hasattr(layer, "moving_mean")]
+    kept = [layer.momentum for layer in normalisations]
+    try:
+        for layer in normalisations:
+            layer.momentum = 0.0
+        network(inputs, training=True)
+    finally:
+        for layer, momentum in zip(normalisations, kept, strict=True):
+            layer.momentum = momentum
 
 
 def _halvings(width: int, image_size: int, channels: int) -> int:

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 
+@keras.saving.register_keras_serializable("keras_dcgan")
 class Adam(keras.optimizers.Adam):
     """`keras.optimizers.Adam` (Kingma & Ba 2015) with one pass over each variable in place of a dozen.
 
@@ -28,7 +29,7 @@ class Adam(keras.optimizers.Adam):
         super()._backend_update_step(grads, trainable_variables, rates)
 
     def update_step(self, gradient, variable, learning_rate):
-        rates = learning_rate  # and the others of `_backend_update_step`
+        rates = learning_rate  # a dictionary of all rates: `_backend_update_step` calls this
         if self.amsgrad or variable.dtype != tf.float32:  # the kernel has no amsgrad, and the rates are float32
             return super().update_step(gradient, variable, rates["lr"])
         index = self._get_variable_index(variable)

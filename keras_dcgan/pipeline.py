@@ -73,6 +73,8 @@ def choose_batches(
       A dataset of dictionaries: "indices", int64 [B / n]; with `mirror` "flips", bool [B / n]; with labels "labels",
       int32 [B].
     """
+    if labels is not None and labels.shape != (count,):
+        raise ValueError(f"labels: shape {list(labels.shape)}; must be [{count}], one for each image")
     batches = -(-count // batch_size)
     part = batch_size // shard[1]
     own = slice(shard[0] * part, (shard[0] + 1) * part)

@@ -7,7 +7,7 @@ from typing import Any
 from absl import flags, logging
 
 from keras_dcgan import cli
-from keras_dcgan.config import SettingError, TrainConfig, is_path, setting_names
+from keras_dcgan.config import NAMED_DATASETS, SettingError, TrainConfig, is_path, setting_names
 from keras_dcgan.datasets import prepared, source
 from keras_dcgan.datasets.data import choose_size
 from keras_dcgan.tools import storage, terminal
@@ -42,7 +42,11 @@ def define_flags(given: cli.Given) -> None:
         "that all see --dataset and --out; the last to end completes the folder", given,
     )  # fmt: skip
     cli.define_path(given, "check", "a prepared folder: only compare its checksums")
-    cli.define_settings(given, setting_names("decoding"))
+    flags.DEFINE_string(
+        "dataset", None, "what to prepare: a folder of pictures (sub-folders too), a .npy, .npz or IDX file of images, "
+        f"or one of {', '.join(NAMED_DATASETS)}", flag_values=given,
+    )  # fmt: skip
+    cli.define_settings(given, [name for name in setting_names("decoding") if name != "dataset"])
 
 
 def main(given: cli.Given) -> None:
@@ -62,6 +66,7 @@ def main(given: cli.Given) -> None:
         )
     config = TrainConfig(**cli.given_settings(given) | {"dataset": source.locate(given.dataset)})
     with storage.local_folder(given.out, fetch=True) as out:
+        cli.make_folder("out", given.out, out)
         complete, flags_of_fit = prepare(config, out, given.part or (0, 1))
     if complete:
         place = given.out.rstrip("/") + "/"

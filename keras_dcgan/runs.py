@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from absl import logging
 
-from keras_dcgan.config import SettingError, TrainConfig, is_auto, setting_names
+from keras_dcgan.config import SettingError, TrainConfig, is_auto, is_path, setting_names
 from keras_dcgan.tools import files
 
 GENERATOR = "generator.keras"
@@ -71,10 +71,9 @@ def check_resume(folder: str | Path, preset: str, given: dict[str, Any]) -> Trai
     if "epochs" in given and given.get("steps"):
         raise SettingError("epochs", "give epochs or steps, not both")
     given = {name: value for name, value in given.items() if not is_auto(name, value)}  # decided when the run began
-    resumable = setting_names("resumable")
     for name, value in given.items():
         before = getattr(own, name)
-        if name not in resumable and value != before:
+        if changes_results(name, before, value):
             raise SettingError(
                 f"{name}={value}", f"this run has {before}; another value would change its results, so begin a new run"
             )
@@ -92,6 +91,20 @@ def check_resume(folder: str | Path, preset: str, given: dict[str, Any]) -> Trai
     if "epochs" in given:
         given = {**given, "steps": 0}
     return dataclasses.replace(own, **given)
+
+
+def changes_results(name: str, before: Any, value: Any) -> bool:
+    """Whether another value of a setting may change the results of a run.
+
+    Data may move to another path: `source.check_same` compares what is there.
+
+    Examples:
+      >>> changes_results("seed", 0, 1), changes_results("steps", 10, 20)
+      (True, False)
+    """
+    if name == "dataset" and is_path(before) and is_path(value):
+        return False
+    return value != before and name not in setting_names("resumable")
 
 
 @contextlib.contextmanager
@@ -209,14 +222,17 @@ def versions() -> dict[str, str]:
 
 
 def source_code() -> dict[str, str | None]:
-    """The "commit" of this code and the "url" that its checkout is from, without user names; None if not known."""
+    """The "commit" of this code and the "url" that its checkout is from, without user names; None if not known.
+
+    The commit ends in "-dirty" if the code was changed after it.
+    """
     url = urlsplit(_git("config", "--get", "remote.origin.url") or "")
     public = f"https://{url.hostname}{url.path}" if url.scheme == "https" and url.hostname else None
     return {"commit": _git_commit(), "url": public}
 
 
 def _git_commit() -> str | None:
-    return _git("rev-parse", "HEAD")
+    return _git("describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
 
 
 def _git(*arguments: str) -> str | None:

@@ -87,13 +87,17 @@ def define_flags(given: cli.Given) -> None:
 def main(given: cli.Given) -> None:
     """Writes what --out, --interpolate and --film ask for."""
     check_outputs(given)
+    check_classes(given)
+    if given.out or given.interpolate:
+        write_drawn(given)
     if given.film:
         cli.make_folder("film", given.film, Path(given.film).parent)
         logging.info("Wrote %s, of %d grids", given.film, film.write_film(given.run_dir, given.film))
-    if not given.out and not given.interpolate:
-        return
+
+
+def write_drawn(given: cli.Given) -> None:
+    """Writes what --out and --interpolate ask for."""
     file = cli.generator_file(given)
-    check_classes(given)
     aspect = read_aspect(given, file)
     import_tensorflow()
     from keras_dcgan import generators
@@ -125,6 +129,9 @@ def check_outputs(given: cli.Given) -> None:
             raise cli.UserError(f"--{flag}={path}: must end in {', '.join(draw.ANIMATIONS)}")
     if given.film and not given.run_dir:
         raise cli.UserError(f"--film={given.film}: goes with --run_dir, not with --generator")
+    others = [name for name in given if given[name].present and name not in ("film", "run_dir", "out", "interpolate")]
+    if given.film and others and not given.out and not given.interpolate:
+        raise cli.UserError(f"--film={given.film}: shows what the run wrote; leave out --{' and --'.join(others)}")
     if not given.out or is_folder(given.out):
         return
     if not given.out.lower().endswith(GRIDS):
@@ -221,7 +228,7 @@ def choose_stations(given: cli.Given, latent_dim: int, classes: "Classes | None"
     if asked is None:
         labels = classes.draw(INTERPOLATED, given.seed) if classes else None
     else:
-        labels = asked.repeat(INTERPOLATED) if given.label is not None else asked
+        labels = asked.repeat(INTERPOLATED) if len(asked) == 1 else asked
     count = INTERPOLATED if labels is None else len(labels)
     if count > LARGEST_WALK:
         raise cli.UserError(f"--interpolate={given.interpolate}: holds {LARGEST_WALK} classes at most, not {count}")

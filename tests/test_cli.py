@@ -74,7 +74,7 @@ def test_a_defect_of_the_program_shows_its_place():
 
 def define_flags(given: cli.Given) -> None:
     cli.define_generator(given)
-    cli.define_settings(given, ["width", "data_dir", "mirror", "r1_weight"])
+    cli.define_settings(given, ["width", "data_dir", "mirror", "beta_1", "r1_weight"])
     flags.DEFINE_integer("count", 64, "how many", flag_values=given)
 
 
@@ -109,7 +109,10 @@ def test_a_path_expands_the_home_folder(monkeypatch):
         ("--generator=\udcff.keras", "is not UTF-8"),
         ("--generator=s3://bucket/generator.keras", "must be on a disk"),
         ("--cuont=3", "Unknown command line flag 'cuont'. Did you mean: count"),
-        ("--count=many", "--count=many"),
+        ("--count=many", "--count=many: must be a whole number"),
+        ("--count=1.5", "--count=1.5: must be a whole number"),
+        ("--beta_1=half", "--beta_1=half: must be a number"),
+        ("--mirror=2", "--mirror=2: must be true or false"),
         ("--flagfile=/bin/true", "unknown flag --flagfile"),
         ("--undefok=x", "unknown flag --undefok"),
         ("--verbosity=1", "Unknown command line flag 'verbosity'"),

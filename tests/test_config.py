@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +65,11 @@ def test_the_presets_choose_sizes_by_the_data_but_not_the_tutorial():
 def test_a_value_out_of_range_is_refused_by_name(name, value):
     with pytest.raises(SettingError, match=f"^{name}="):
         from_preset("tutorial", {name: value})
+
+
+def test_a_path_that_is_no_text_is_refused_by_name():
+    with pytest.raises(SettingError, match=r"^dataset=PosixPath\('photos/a'\): must be of type str"):
+        from_preset("quick", {"dataset": Path("photos/a")})
 
 
 def test_steps_must_be_whole_executions():

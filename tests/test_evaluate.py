@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import shutil
 
 import cv2
 import keras
@@ -14,6 +15,7 @@ from keras_dcgan.datasets.classes import Classes
 from keras_dcgan.generators import save_network
 from keras_dcgan.networks import build_generator
 from keras_dcgan.tools.files import BadFile
+from tests.datasets import zoo
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +56,8 @@ def test_every_figure_is_written_with_its_floor(few_digits, generator, tmp_path,
     assert result["generator"] == str(generator)
     assert result["generator_sha256"] == hashlib.sha256(generator.read_bytes()).hexdigest()
     assert result["features"] == "mnist-classifier" and result["versions"]["keras"]
-    assert cv2.imread(str(tmp_path / "new" / "nearest.png")).shape == (4 * 16, 4 * (4 * 16) + 3 * 8, 3)
-    assert cv2.imread(str(tmp_path / "new" / "copies.png")).shape == (4 * 16, 4 * (2 * 16) + 3 * 8, 3)
+    assert cv2.imread(str(tmp_path / "new" / "nearest.png")).shape == (4 * 64, 4 * (4 * 64) + 3 * 32, 3)
+    assert cv2.imread(str(tmp_path / "new" / "copies.png")).shape == (4 * 64, 4 * (2 * 64) + 3 * 32, 3)
     assert next(iter(result["generated"])) == "kernel_distance"  # with so few samples
     assert set(result["copying"]) == {"copied", "expected", "nearer", "verdict"} and result["copying"]["copied"] < 0.1
     printed = capsys.readouterr().out
@@ -105,7 +107,8 @@ def test_samples_can_be_compared_at_another_size(tmp_path, mnist, monkeypatch):
         run(f"--generator={tmp_path}/generator.keras", f"--dataset={tmp_path}/digits.npy", f"--out={tmp_path}", *flags)
         found.append(json.loads((tmp_path / "metrics.json").read_text()))
         size = found[-1]["image_size"]
-        assert cv2.imread(str(tmp_path / "copies.png")).shape == (4 * size, 4 * (2 * size) + 3 * 8, 3)
+        times = 64 // size  # enlarged
+        assert cv2.imread(str(tmp_path / "copies.png")).shape == (times * 4 * size, times * (8 * size + 3 * 8), 3)
     own, smaller = found
     assert (own["image_size"], smaller["image_size"]) == (32, 16) and own["real"] != smaller["real"]
     assert smaller["generated"]["frechet_distance"] < own["generated"]["frechet_distance"] / 2
@@ -120,6 +123,18 @@ def test_a_run_folder_gives_the_data_set_and_takes_the_results(generator, tmp_pa
     assert result["dataset"] == str(tmp_path / "digits.npy") and result["samples"] == 16
     assert result["generator"] == str(tmp_path / "generator-best.keras")
     assert (tmp_path / "nearest.png").exists()
+
+
+def test_a_run_with_classes_is_compared_with_pictures_without_them(generator, tmp_path):
+    photos = zoo.numbered(tmp_path / "photos", 40)
+    for i in range(8):
+        (photos / f"broken{i}.png").write_bytes(b"no picture")
+    (tmp_path / "run").mkdir()
+    config = TrainConfig(dataset="mnist", labels="on", image_size=16, channels=1)
+    runs.write_config(tmp_path / "run" / "config.json", config, {})
+    shutil.copy(generator, tmp_path / "run")
+    run(f"--run_dir={tmp_path}/run", f"--dataset={photos}", "--samples=16", f"--out={tmp_path}/new")
+    assert json.loads((tmp_path / "new" / "metrics.json").read_text())["dataset"] == str(photos)
 
 
 def test_a_network_of_the_users_makes_the_features(generator, tmp_path, digits, capsys):

@@ -10,6 +10,7 @@ from PIL import Image
 from keras_dcgan import cli, film, sample
 from keras_dcgan.config import SettingError
 from keras_dcgan.tools import draw
+from keras_dcgan.tools.files import BadFile
 
 
 @pytest.fixture
@@ -81,9 +82,25 @@ def test_a_film_of_grey_grids(run, tmp_path, suffix):
         (["--run_dir={run}", "--film=a.png"], "--film=a.png: must end in .gif, .webp, .mp4"),
         (["--generator=g.keras", "--film=a.gif"], "--film=a.gif: goes with --run_dir"),
         (["--run_dir={run}/empty", "--film=a.gif"], "run_dir={run}/empty: holds no sample grids"),
+        (["--run_dir={run}", "--film=a.gif", "--count=9"], "shows what the run wrote; leave out --count"),
     ],
 )
 def test_a_film_that_cannot_be_made_is_the_users_mistake(run, flags, message):
     fill = lambda text: text.replace("{run}", str(run))  # noqa: E731
     with pytest.raises((cli.UserError, SettingError), match=re.escape(fill(message))):
         make(*map(fill, flags))
+
+
+def test_no_film_is_written_if_the_rest_of_the_command_fails(run, tmp_path):
+    with pytest.raises(BadFile, match=r"generator\.keras: no such file"):
+        make(f"--run_dir={run}", f"--film={tmp_path}/training.gif", f"--out={tmp_path}/grid.png")
+    assert not (tmp_path / "training.gif").exists()
+
+
+def test_a_damaged_grid_is_named(run, tmp_path):
+    grid = run / "samples" / "step_001000.png"
+    grid.write_bytes(grid.read_bytes()[:-60])
+    with pytest.raises(OSError) as raised:
+        make(f"--run_dir={run}", f"--film={tmp_path}/training.gif")
+    assert raised.value.filename == str(grid) and "truncated" in str(raised.value)
+    assert not (tmp_path / "training.gif").exists()

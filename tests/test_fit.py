@@ -96,6 +96,16 @@ def test_missing_tensorboard_is_named(monkeypatch, tmp_path):
         fit.main(cli.parse(fit.define_flags, ["--tensorboard", f"--run_dir={tmp_path}/run"]))
 
 
+@pytest.mark.parametrize("name, folder", [("faces.v1/", "faces.v1"), ("digits.small.npy", "digits.small")])
+def test_a_run_has_the_name_of_its_data(monkeypatch, tmp_path, name, folder):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).touch()
+    (tmp_path / "runs" / folder).mkdir(parents=True)
+    (tmp_path / "runs" / folder / "config.json").touch()
+    with pytest.raises(SettingError, match=f"^run_dir=runs/{folder}: this folder already holds a run"):
+        fit.main(cli.parse(fit.define_flags, [f"--dataset={name}"]))
+
+
 def test_the_home_folder_is_expanded(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "taken").mkdir()
@@ -121,9 +131,13 @@ def test_sizes_that_the_program_chooses_are_recorded_and_stay(command, monkeypat
     assert json.loads((folder / "dataset.json").read_text())["image_size"] == 32
     assert cv2.imread(str(folder / "samples" / "latest.png")).shape == (64, 64 + 8 + 64, 3)
     again = ["--resume", "--preset=auto", "--image_size=auto", "--width=auto", "--steps=4", f"--run_dir={folder}"]
+    moved = pictures.rename(tmp_path / "moved")
+    gone = command("keras_dcgan.fit", *again)
+    assert gone.returncode == 2 and f"--dataset={pictures}: what this run trains on is not there any" in gone.stderr
+    again.append(f"--dataset={moved}")
     resumed = command("keras_dcgan.fit", *again)
     assert resumed.returncode == 0, resumed.stderr
-    assert json.loads((folder / "config.json").read_text())["config"] == config | {"steps": 4}
+    assert json.loads((folder / "config.json").read_text())["config"] == config | {"steps": 4, "dataset": str(moved)}
     other = command("keras_dcgan.fit", "--resume", "--width=32", f"--run_dir={folder}")
     assert other.returncode == 2 and "--width=32: this run has 64" in other.stderr
 

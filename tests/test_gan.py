@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -259,16 +260,27 @@ def test_recomputed_statistics_match_the_averaged_generators_activations():
         np.testing.assert_array_equal(a, b.numpy())
 
 
-def test_statistics_are_recomputed_once_after_a_step():
-    gan = small_gan(ema_half_life=100.0)
-    gan.refresh_averaged()
-    layer = gan.averaged.get_layer("gbn1")
-    layer.moving_mean.assign(layer.moving_mean + 1)  # shows whether they are computed again
-    for step, same in ((0, True), (1, False)):
-        gan.steps_done.assign(step)
-        before = layer.moving_mean.numpy()
+def test_statistics_are_recomputed_once_after_a_change(monkeypatch):
+    gan, computed = small_gan(ema_half_life=100.0), []
+    compute = gan_module.set_statistics
+    monkeypatch.setattr(gan_module, "set_statistics", lambda *given: computed.append(1) or compute(*given))
+    for change, batches in ((lambda: None, 4), (lambda: None, 0), (lambda: gan.train_step(reals()), 4)):
+        change()
         gan.refresh_averaged()
-        assert np.allclose(layer.moving_mean, before) == same
+        assert len(computed) == batches
+        computed.clear()
+
+
+def test_statistics_are_those_of_loaded_weights(tmp_path):
+    first, second = (small_gan(ema_half_life=100.0) for _ in range(2))
+    first.averaged.set_weights([value + 0.1 for value in first.averaged.get_weights()])
+    first.save_weights(tmp_path / "a.weights.h5")
+    second.refresh_averaged()
+    second.load_weights(tmp_path / "a.weights.h5")
+    for gan in (first, second):
+        gan.refresh_averaged()
+    for one, other in zip(first.averaged.variables, second.averaged.variables, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_second_compile_makes_a_new_average():
@@ -300,7 +312,84 @@ def test_latents_are_a_function_of_seed_and_step(monkeypatch):
     assert np.any(first != drawn(1, 8)) and np.any(first != drawn(2, 7))
 
 
+def test_replicas_draw_parts_of_what_one_device_draws(monkeypatch):
+    gan = small_gan()
+    whole = gan.draw_step_latents(6), gan.draw_step_changes(6)
+    parts = []
+    for replica in range(2):
+        context = SimpleNamespace(num_replicas_in_sync=2, replica_id_in_sync_group=replica)
+        monkeypatch.setattr(tf.distribute, "get_replica_context", lambda context=context: context)
+        parts.append((gan.draw_step_latents(3), gan.draw_step_changes(3)))
+    for drawn, *of_replicas in zip(whole, *parts, strict=True):
+        np.testing.assert_array_equal(np.concatenate(of_replicas), drawn)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"augment": "colour"}, "augment=colour: must be one of off, translation"),
+        ({"augment": "auto"}, "augment=auto"),
+        ({"r1_weight": -1.0}, "r1_weight=-1.0, r1_every=1, ema_half_life=0.0: must be at least 0, 1 and 0"),
+        ({"r1_every": 0}, "r1_every=0"),
+        ({"ema_half_life": float("nan")}, "ema_half_life=nan"),
+    ],
+)
+def test_compile_refuses_what_is_no_recipe(options, message):
+    with pytest.raises(ValueError, match=message):
+        small_gan(**options)
+
+
+def test_two_networks_need_two_optimizers():
+    one = adam()
+    with pytest.raises(ValueError, match="the same object; make two"):
+        small_gan().compile(one, one)
+
+
+def test_what_a_gan_cannot_do_says_what_to_do_instead(tmp_path):
+    gan = small_gan()
+    with pytest.raises(NotImplementedError, match="save a DCGAN with save_weights"):
+        gan.save(tmp_path / "gan.keras")
+    with pytest.raises(NotImplementedError, match="no validation loss"):
+        gan.evaluate(reals(), verbose=0)
+    with pytest.raises(ValueError, match="no sample_weight"):
+        conditional_gan().fit(reals(), LABELS, sample_weight=np.ones(4), verbose=0)
+
+
+def test_a_model_draws_and_loads_weights_before_it_is_compiled(tmp_path):
+    trained = small_gan(r1_weight=1.0)
+    trained.train_step(reals())
+    trained.save_weights(tmp_path / "gan.weights.h5")
+    fresh = DCGAN(build_generator(2, 16, 1, 5), build_discriminator(2, 16, 1))
+    assert fresh(latents()).shape == fresh.predict(latents(), verbose=0).shape == (4, 16, 16, 1)
+    trained.generator.save_weights(tmp_path / "generator.weights.h5")
+    fresh.generator.load_weights(tmp_path / "generator.weights.h5")
+    np.testing.assert_array_equal(fresh(latents()), trained(latents()))
+
+
+@pytest.mark.parametrize("upsampling", ["transposed", "nearest"])
+def test_a_frozen_layer_stays_as_it_is_and_is_averaged_and_saved(tmp_path, upsampling):
+    gan = small_gan(upsampling)
+    for name in ("g2", "gbn2"):
+        gan.generator.get_layer(name).trainable = False
+    gan.compile(adam(), adam(), ema_half_life=100.0)
+    before = [variable.numpy() for name in ("g2", "gbn2") for variable in gan.generator.get_layer(name).variables]
+    gan.train_step(reals())
+    after = [variable.numpy() for name in ("g2", "gbn2") for variable in gan.generator.get_layer(name).variables]
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_allclose(float32_copy(gan.generator)(latents()), gan.generator(latents()), atol=1e-6)
+
+
 LABELS = np.array([2, 0, 1, 2], np.int32)
+
+
+def test_labels_belong_to_networks_with_classes():
+    with pytest.raises(ValueError, match="labels are given, but these networks have no classes"):
+        small_gan().fit(reals(), LABELS, verbose=0)
+    with pytest.raises(ValueError, match="no labels are given, but these networks have classes"):
+        conditional_gan().fit(reals(), verbose=0)
+    with pytest.raises(ValueError, match=r"labels: shape \[4, 1\]; must be \[B\]"):
+        conditional_gan().adversarial_step(reals(), latents(), LABELS[:, np.newaxis])
 
 
 def conditional_gan(**options) -> DCGAN:
@@ -324,6 +413,12 @@ def test_networks_of_different_classes_are_refused(logits, names):
     networks = build_generator(2, 16, 1, 5, classes=3), build_discriminator(2, 16, 1, classes=logits)
     with pytest.raises(ValueError, match=r"draws 3 classes, the discriminator has .* logits, and . classes are named"):
         DCGAN(*networks, classes=Classes(tuple(names), (1,) * len(names)))
+
+
+def test_classes_without_a_generator_that_draws_them_are_refused():
+    for logits, classes in ((0, Classes(("a", "b"), (1, 1))), (3, None)):
+        with pytest.raises(ValueError, match=r"draws 0 classes, .* without classes there is one logit"):
+            DCGAN(build_generator(2, 16, 1, 5), build_discriminator(2, 16, 1, classes=logits), classes=classes)
 
 
 def test_a_step_learns_only_the_logits_of_its_labels():

@@ -110,3 +110,25 @@ def test_batch_normalisation_is_keras_own_to_second_order(policy, tolerance):
     for name in ("moving_mean", "moving_variance"):
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-2 if tolerance > 1e-4 else 1e-5)
     np.testing.assert_allclose(ours(x), theirs(x), atol=3 * tolerance)
+
+
+def test_frozen_batch_normalisation_is_keras_own():
+    x = waves(tf.zeros((8, 4, 4, 3))) + 3
+    found = []
+    for layer in (layers.BatchNormalization(scale=False), keras.layers.BatchNormalization(scale=False)):
+        layer.build(x.shape)
+        layer.trainable = False
+        found.append((layer(x, training=True), layer.moving_mean))
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("option", [{"activation": "relu"}, {"groups": 2}, {"use_bias": True}])
+def test_what_is_not_a_plain_convolution_is_keras_own(option):
+    x = waves(tf.zeros((2, 8, 8, 4)))
+    options = {"kernel_size": 4, "strides": 2, "padding": "same", "use_bias": False, **option}
+    ours, theirs = layers.Conv2D(6, **options), keras.layers.Conv2D(6, **options)
+    ours.build(x.shape), theirs.build(x.shape)
+    theirs.set_weights([*map(waves, ours.weights)])
+    ours.set_weights(theirs.get_weights())
+    np.testing.assert_allclose(ours(x), theirs(x), atol=1e-6)

@@ -47,3 +47,11 @@ def test_a_checkpoint_of_kerass_adam_continues(tmp_path):
     tf.train.Checkpoint(optimizer=after).restore(path).assert_consumed()
     assert int(after.iterations) == 1
     np.testing.assert_allclose(after._momentums[0], [0.1, -0.1], rtol=1e-6)
+
+
+def test_a_model_with_it_is_saved_and_loaded(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(Adam(0.25), "mse")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras").optimizer
+    assert type(loaded) is Adam and float(loaded.learning_rate) == 0.25

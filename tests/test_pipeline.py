@@ -146,3 +146,9 @@ def test_an_iterator_ends_at_once(digits):
         iterators.pop()
     assert time.monotonic() - start < 0.5
     assert choose_batches(40).options().autotune.enabled is False  # without luck too
+
+
+@pytest.mark.parametrize("shape", [(5,), (8, 1)])
+def test_there_is_one_label_for_each_image(shape):
+    with pytest.raises(ValueError, match=r"labels: shape .*; must be \[8\], one for each image"):
+        make_dataset(np.zeros((8, 16, 16, 1), np.uint8), batch_size=4, labels=np.zeros(shape, np.int32))

@@ -161,7 +161,7 @@ def test_the_command(command, tmp_path, array):
     assert done.returncode == 0, done.stderr
     assert f"-m keras_dcgan.fit --dataset={out}/ --image_size=16" in done.stderr
     again = command("keras_dcgan.prepare", f"--dataset={array}", f"--out={out}", "--image_size=32")
-    assert again.returncode == 2 and "holds something else" in again.stderr
+    assert again.returncode == 2 and "images of other pictures or with other settings" in again.stderr
     path = out / "images-00000.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
     bad = command("keras_dcgan.prepare", f"--check={out}")
@@ -171,7 +171,8 @@ def test_the_command(command, tmp_path, array):
         (["--dataset=nowhere", "--out=x"], "--dataset=nowhere: no such folder or file"),
         ([f"--dataset={array}", "--out=x", "--image_size=60"], "--image_size=60: must be auto or one of"),
         (["--check="], "check"),
-        (["--check=nowhere"], "nowhere/index.json: "),
+        (["--check=nowhere"], "nowhere: holds no prepared images; "),
+        ([f"--dataset={array}", f"--out={array}"], f"--out={array}: {array}: is not a folder, or lies in a file"),
     ):
         mistake = command("keras_dcgan.prepare", *flags)
         assert mistake.returncode == 2 and message in mistake.stderr and len(mistake.stderr.splitlines()) == 1

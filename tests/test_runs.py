@@ -1,4 +1,5 @@
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,23 @@ def test_a_start_killed_before_its_configuration_leaves_a_new_folder(tmp_path, m
 def test_the_address_of_the_code_holds_no_secret_and_no_path(monkeypatch, remote, url):
     monkeypatch.setattr(runs, "_git", lambda command, *_: remote if command == "config" else "abc1")
     assert runs.source_code() == {"commit": "abc1", "url": url}
+
+
+def test_a_commit_says_whether_the_code_was_changed_after_it(tmp_path, monkeypatch):
+    def git(*arguments):
+        command = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+
+    (tmp_path / "code.py").write_text("1")
+    for arguments in (["init"], ["add", "code.py"], ["commit", "-m", "first"], ["tag", "v1"]):
+        git(*arguments)
+    commit = git("rev-parse", "HEAD")
+    monkeypatch.setattr(runs, "__file__", str(tmp_path / "code.py"))
+    assert runs.source_code()["commit"] == commit
+    (tmp_path / "notes.txt").touch()  # not known to git
+    assert runs.source_code()["commit"] == commit
+    (tmp_path / "code.py").write_text("2")
+    assert runs.source_code()["commit"] == f"{commit}-dirty"
 
 
 def test_an_installed_package_does_not_take_the_commit_of_the_checkout_around_it(monkeypatch):

@@ -107,6 +107,7 @@ def test_a_run_folder_gives_single_pictures_and_an_animation(command, generator,
         (["--out=a.png"], "give either --run_dir"),
         (["--generator=missing.keras"], "give --out"),
         (["--generator=missing.keras", "--out=a.png"], "missing.keras: no such file"),
+        (["--generator=missing.keras", "--out=a.png", "--label=1", "--each"], "only one of --label"),
         (["--generator=missing.keras", "--interpolate=a.avi"], "must end in .gif, .webp, .mp4"),
         (["--generator=missing.keras", "--count=0", "--out=a.png"], "count"),
         (["--generator=missing.keras", "--out="], "out=: must not be empty"),
@@ -243,6 +244,15 @@ def test_each_class_has_a_row(with_classes, tmp_path, flags, columns):
     run(f"--generator={with_classes}", "--each", "--same_latents", f"--out={tmp_path}/b.png", *flags)
     expected = grid_of(with_classes, np.tile(draw_latents(columns, 5, 0), (3, 1)), labels, columns)
     np.testing.assert_array_equal(read(tmp_path / "b.png"), expected)
+
+
+@pytest.mark.parametrize("flag", ["--label=owl", "--labels=owl"])
+def test_a_single_class_moves_through_the_latents(with_classes, tmp_path, flag):
+    run(f"--generator={with_classes}", flag, f"--interpolate={tmp_path}/a.webp")
+    with Image.open(tmp_path / "a.webp") as animation:
+        first = np.asarray(animation.convert("L")).astype(int)
+        animation.seek(animation.n_frames // 2)
+        assert np.abs(np.asarray(animation.convert("L")) - first).max() > 20
 
 
 def test_files_of_a_folder_are_named_by_number_and_class(with_classes, tmp_path):

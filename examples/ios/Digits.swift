@@ -3,7 +3,7 @@
 // Add the package https://github.com/google-ai-edge/LiteRT, branch release/2.3.0, product LiteRT, and the file
 // generator-int8.tflite to the app's target.
 //
-// This follows the public sources of the package; it was not compiled or run here.
+// This follows the public sources of the package; it was not resolved, compiled or run here.
 
 import Foundation
 import LiteRT
@@ -30,7 +30,7 @@ final class Digits {
   /// Picture `number` of `seed`: size * size * channels values, row by row.
   ///
   /// `label` is the number of a class, if the file has classes: its metadata.json names them. Pictures of the same seed
-  /// and number are in one hand.
+  /// and number are in one handwriting.
   func draw(seed: Int32, number: Int32, label: Int32 = 0) throws -> [UInt8] {
     try inputs[0].write([seed, number])
     if inputs.count > 1 { try inputs[1].write([label]) }

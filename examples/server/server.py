@@ -17,8 +17,8 @@ from onnxruntime import InferenceSession
 from PIL import Image
 
 FOLDER = Path(os.environ.get("EXPORTED", "exported")) / "onnx"
-if not FOLDER.is_dir():
-    raise SystemExit(f"error: EXPORTED: no folder {FOLDER}; python -m export --formats=onnx --out=FOLDER writes it")
+if not (FOLDER / "latents.onnx").is_file():
+    raise SystemExit(f"error: EXPORTED: no {FOLDER}/latents.onnx; python -m export --formats=onnx writes it")
 LATENTS, GENERATOR = InferenceSession(FOLDER / "latents.onnx"), InferenceSession(FOLDER / "generator.onnx")
 ABOUT = json.loads(GENERATOR.get_modelmeta().custom_metadata_map["keras_dcgan"])
 CLASSES = ABOUT.get("classes", {}).get("names", [])

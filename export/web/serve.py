@@ -17,6 +17,7 @@ import json
 import os
 import socket
 import sys
+import tempfile
 import threading
 import zlib
 from dataclasses import dataclass
@@ -183,14 +184,22 @@ def write(exported: Path, out: Path, url: str) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"--out={out}: this exists and is not empty; give a new folder")
     size = compressed = 0
-    for name, source in files.items():
-        content = read(source)
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-        (out / name).write_bytes(content.plain)
-        if content.gzipped:
-            (out / f"{name}.gz").write_bytes(content.gzipped)
-        size += len(content.plain)
-        compressed += len(content.gzipped or content.plain)
+    out = out.resolve()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:  # all of it or nothing
+            work = Path(beside) / "site"
+            for name, source in files.items():
+                content = read(source)
+                (work / name).parent.mkdir(parents=True, exist_ok=True)
+                (work / name).write_bytes(content.plain)
+                if content.gzipped:
+                    (work / f"{name}.gz").write_bytes(content.gzipped)
+                size += len(content.plain)
+                compressed += len(content.gzipped or content.plain)
+            work.rename(out)
+    except OSError as error:
+        raise OSError(f"--out={out}: {error.strerror}") from error
     print(
         f"Wrote {out}: {len(files)} files, {size / 1e6:.1f} MB, compressed {compressed / 1e6:.1f} MB. "
         "It works without a network only at an https address"

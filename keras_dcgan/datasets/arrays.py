@@ -11,7 +11,8 @@ from keras_dcgan.datasets.stored import ArrayFiles, Images
 from keras_dcgan.tools.files import BadFile
 
 HOW_TO_CONVERT = (
-    "save it as numpy.save('images.npy', array) with uint8 values 0 ... 255 in the order [N, height, width, channels]"
+    "save it as numpy.save('images.npy', array) with uint8 values 0 ... 255 in the order [N, height, width, channels], "
+    "channels being 1 or 3"
 )
 
 
@@ -97,6 +98,6 @@ def _image_shape(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> tuple[i
         raise BadFile(f"{path}: holds one picture {list(shape)} or an unusual order; use [N, height, width, channels]")
     full = (*shape, 1) if len(shape) == 3 else shape
     if dtype != np.uint8 or len(full) != 4 or full[-1] not in (1, 3) or 0 in full:
-        raise BadFile(f"{path}: holds {dtype} {list(shape)}; {HOW_TO_CONVERT} (1 or 3)")
+        raise BadFile(f"{path}: holds {dtype} {list(shape)}; {HOW_TO_CONVERT}")
     count, height, width, channels = full
     return count, height, width, channels

@@ -22,9 +22,10 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our own err
 # By how a file begins, not by its name. Formats that any bytes could be (TGA) or that run programs (EPS) are missing.
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM")
 SUFFIXES = (
-    ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2", ".ppm",
-    ".pgm",
+    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2",
+    ".ppm", ".pgm",
 )  # fmt: skip
+JPEGS = ("JPEG", "MPO")  # an MPO, as some cameras write, is a JPEG with more of them behind it
 MAX_BYTES = 2**29  # a larger file is not a picture
 MAX_PIXELS = 2**27  # a file that claims more is not a picture but a decompression bomb
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -128,7 +129,7 @@ def _open(data: bytes) -> ImageFile.ImageFile:
 def _draw(image: ImageFile.ImageFile, data: bytes, target: Target) -> np.ndarray:
     """What an open picture becomes, uint8 [S, S, C]."""
     try:
-        pixels = _decode_jpeg(data, image, 2 * target.image_size) if image.format == "JPEG" else _to_array(image)
+        pixels = _decode_jpeg(data, image, 2 * target.image_size) if image.format in JPEGS else _to_array(image)
     except MemoryError:
         raise
     except Exception as error:  # as above

@@ -85,7 +85,7 @@ def of_array(path: Path, count: int) -> Labels:
 def _read_csv(path: Path) -> list[tuple[str, str]]:
     """The lines (file, label) of a table with this header. Raises ValueError or csv.Error for another content."""
     with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write a byte order mark
-        header, *rows = list(csv.reader(file, skipinitialspace=True)) or [[]]
+        header, *rows = list(csv.reader(file, skipinitialspace=True, strict=True)) or [[]]
     if not {"file", "label"} <= set(header):
         raise ValueError("must begin with the header file,label")
     columns = header.index("file"), header.index("label")
@@ -110,17 +110,17 @@ def _read_json(path: Path) -> list[tuple[str, str]] | None:
 def _by_entries(place: str, entries: Iterable[tuple[str, str]], files: Sequence[str]) -> Labels:
     """The labels that a file gives to the files. Raises ValueError if it gives two to one."""
     number = {_normal(file): index for index, file in enumerate(files)}
-    names, absent = [""] * len(files), 0
+    names, absent = [""] * len(files), []
     for file, text in entries:
         index = number.get(_normal(file), number.get(_normal(file.replace("\\", "/"))))  # Windows separates by \
         label = _clean(text.strip())
         if index is None:
-            absent += 1
+            absent.append(file)
         elif names[index] not in ("", label):
             raise ValueError(f"gives {file} two labels, {names[index]} and {label}")
         else:
             names[index] = label
-    return dataclasses.replace(_by_names(place, names), absent=absent)
+    return dataclasses.replace(_by_names(place, names), absent=tuple(absent))
 
 
 def _by_names(place: str, texts: Sequence[str]) -> Labels:

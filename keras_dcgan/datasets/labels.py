@@ -25,7 +25,7 @@ class Labels:
       names: the names of the K classes.
       numbers: int32 [N], in 0 ... K - 1, or -1 for an image in no class.
       empty: names of classes in which no image is left.
-      absent: how many labels are of files that are not there.
+      absent: the files that have labels, but are not there.
       trouble: why the labels cannot be read, if they cannot.
 
     Examples:
@@ -38,7 +38,7 @@ class Labels:
     names: tuple[str, ...]
     numbers: np.ndarray
     empty: tuple[str, ...] = ()
-    absent: int = 0
+    absent: tuple[str, ...] = ()
     trouble: str = ""
 
     def select(self, kept: np.ndarray) -> "Labels":
@@ -67,7 +67,7 @@ class Labels:
         if not self.names:
             return f"no image is in a class by the {self.place}{self._ignored}"
         if len(self.names) == 1:
-            return f"there is only one class, {self.names[0]}, by the {self.place}; use labels=off"
+            return f"there is only one class, {self.names[0]}, by the {self.place}"
         if len(self.names) > LARGEST:
             return f"{len(self.names):,} classes by the {self.place}, and the networks take up to {LARGEST:,}"
         return ""
@@ -75,7 +75,7 @@ class Labels:
     def check(self) -> None:
         """Raises SettingError if nothing can be learned from them."""
         if self.problem:
-            raise SettingError("labels=on", self.problem)
+            raise SettingError("labels=on", f"{self.problem}; use labels=off" if self.names else self.problem)
 
     def warn(self) -> None:
         """Warns of classes with one image or none."""
@@ -87,7 +87,7 @@ class Labels:
     def report(self) -> dict[str, Any]:
         """For `dataset.json`: the classes with their counts, and what identifies the labels."""
         counts = dict(zip(self.names, self.classes.counts, strict=True))
-        ignored = {"labels_of_absent_files": self.absent} if self.absent else {}
+        ignored = {"labels_of_absent_files": len(self.absent)} if self.absent else {}
         return {"from": self.place, "counts": counts, **ignored, "fingerprint": self.fingerprint()}
 
     def fingerprint(self) -> str:
@@ -96,11 +96,11 @@ class Labels:
         return hashlib.blake2b(parts, digest_size=16).hexdigest()
 
     def describe(self, learned: bool) -> str:
-        """One line for people: the largest classes, or what labels=on would do; empty if there are no labels."""
+        """One line for people: the classes, what labels=on would do, or why there are none; empty without labels."""
         if not self.place:
             return ""
         if self.problem:
-            return f"labels=on cannot learn classes here: {self.problem}"
+            return f"No classes: {self.problem}"
         largest = sorted(zip(self.names, self.classes.counts, strict=True), key=lambda entry: -entry[1])
         line = _listed([f"{name} ({count:,})" for name, count in largest])
         if learned:
@@ -113,7 +113,9 @@ class Labels:
 
     @property
     def _ignored(self) -> str:
-        return f"; labels of files that are not there: {self.absent:,}, ignored" if self.absent else ""
+        if not self.absent:
+            return ""
+        return f"; labels of files that are not there: {len(self.absent):,}, such as {self.absent[0]}, ignored"
 
 
 def missing(count: int, trouble: str, place: str = "") -> Labels:

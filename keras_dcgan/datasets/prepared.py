@@ -28,6 +28,10 @@ PLAN = "plan.json"  # what is being written; it is there until the index is
 FORMAT = "keras_dcgan prepared 1"
 LEFT = (LOCK, DATASET_REPORT)  # of a start that refused its data
 OTHER = "holds something else; give a new or empty folder"
+OTHER_IMAGES = (
+    "holds something else: images of other pictures or with other settings, or a damaged index; remove it, or give "
+    "another folder"
+)
 FILE_BYTES = 2**28
 BATCH = 256  # images decoded at once; fewer of large ones
 
@@ -99,6 +103,8 @@ def open_prepared(folder: str | Path, verify: bool = False) -> tuple[ArrayFiles,
       ((5, 16, 16, 1), 'photos')
     """
     folder = Path(folder)
+    if not (folder / INDEX).is_file():
+        raise BadFile(f"{folder}: holds no prepared images; keras_dcgan.prepare writes them")
     index = _read_json(folder / INDEX)
     try:
         if index.get("format") != FORMAT:
@@ -189,7 +195,8 @@ def _begin(folder: Path, plan: dict[str, Any], labels: Labels | None) -> None:
     for path in filter(is_temporary, list(folder.iterdir())):
         path.unlink()
     if any(path.name not in LEFT for path in folder.iterdir()) and not _agrees(_read_json(folder / PLAN), plan):
-        raise BadFile(f"{folder}: {OTHER}")
+        ours = (folder / INDEX).exists() or (folder / PLAN).exists()
+        raise BadFile(f"{folder}: {OTHER_IMAGES if ours else OTHER}")
     write_text(folder / PLAN, json.dumps(plan, indent=2) + "\n")
     if labels:
         _write_labels(folder / LABELS, labels.numbers)

@@ -237,9 +237,10 @@ def _open_folder(config: TrainConfig, root: Path, skipping: bool, report_folder:
             write_report(report, config, report_folder)
         first = [f"{scan.names[index]}: {reason}" for index, reason in list(problems.items())[:LISTED]]
         more = f"; ... all in {report_folder / DATASET_REPORT}" if report_folder and len(problems) > LISTED else ""
+        advice = "; remove them, or raise max_bad_share" if len(kept) else ""
         raise SettingError(
             f"max_bad_share={config.max_bad_share}",
-            f"{len(problems)} of {candidates} pictures in {root} cannot be used ({'; '.join(first)}{more})",
+            f"{len(problems)} of {candidates} pictures in {root} cannot be used ({'; '.join(first)}{more}){advice}",
         )
     config = with_size(config, report)
     images = FolderImages(root, [scan.names[index] for index in kept], scan.sizes[kept], target_of(config))

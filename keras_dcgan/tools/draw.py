@@ -46,6 +46,16 @@ def make_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     return cells.reshape(rows * height, columns * width, channels)
 
 
+def enlarge(images: np.ndarray, times: int) -> np.ndarray:
+    """Repeats each pixel, so that small images can be seen: uint8 [..., H, W, C] -> [..., times H, times W, C].
+
+    Examples:
+      >>> enlarge(np.zeros((28, 28, 1), np.uint8), times=2).shape
+      (56, 56, 1)
+    """
+    return images.repeat(times, axis=-3).repeat(times, axis=-2)
+
+
 def stretch(images: np.ndarray, aspect: float) -> np.ndarray:
     """Gives square images the shape of the pictures that they were made from; no side becomes shorter.
 

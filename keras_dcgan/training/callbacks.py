@@ -54,8 +54,8 @@ class CallbackList(keras.callbacks.CallbackList):
 class StepCounter(keras.callbacks.Callback):
     """Base of callbacks that act every so many steps: keeps `self.step`, the steps done since the run began.
 
-    A resumed run counts on from the model's `steps_done`. The count is kept here and not read from the model, because
-    reading a variable at each step would make a GPU wait.
+    A resumed run counts on from the model's `steps_done`. The count is kept here and read from the model once an epoch,
+    because reading a variable at each step would make a GPU wait.
     """
 
     def __init__(self) -> None:
@@ -67,6 +67,7 @@ class StepCounter(keras.callbacks.Callback):
         self.step = int(self.model.steps_done.numpy())
 
     def on_epoch_begin(self, epoch, logs=None):
+        self.step = int(self.model.steps_done.numpy())  # an epoch need not be a multiple of steps_per_execution
         self._last_batch = -1
 
     def on_train_batch_end(self, batch, logs=None):

@@ -9,9 +9,9 @@ from pathlib import Path
 import tensorflow as tf
 from absl import logging
 
-from keras_dcgan.config import TrainConfig, setting_names
+from keras_dcgan.config import TrainConfig
 from keras_dcgan.gan import DCGAN
-from keras_dcgan.runs import CONFIG
+from keras_dcgan.runs import CONFIG, changes_results
 from keras_dcgan.tools.files import BadFile, sha256, write_text
 
 NONE_YET = "none-yet"  # a file that is there until the first checkpoint: "none yet" is not "deleted"
@@ -132,7 +132,7 @@ class Checkpoints:
         """Raises BadFile if config.json was changed by hand in a setting that decides the results."""
         trained = json.loads((self.folder / f"step-{step}.json").read_text())["settings"]
         for name, value in self.config.to_dict().items():
-            if name not in setting_names("resumable") and trained.get(name) != value:
+            if changes_results(name, trained.get(name), value):
                 raise BadFile(
                     f"{self.folder.parent / CONFIG}: says {name}={value}, but this run was trained with "
                     f"{name}={trained.get(name)}; put that back, or begin a new run"

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -80,6 +81,7 @@ class StopOnSignal(StepCounter):
         super().__init__()
         self.total_steps = total_steps
         self.received: int | None = None
+        self._before: dict[int, Any] = {}
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
@@ -99,7 +101,7 @@ class StopOnSignal(StepCounter):
         os.write(2, f"{signal.Signals(number).name}: finishing {what}; again to stop at once\n".encode())
 
     def restore_handlers(self) -> None:
-        """Gives both signals the handlers that they had before training."""
+        """Gives both signals the handlers that they had before training; Keras calls nothing after an exception."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

@@ -73,8 +73,11 @@ def train(config: TrainConfig, folder: Path, resume: bool = False) -> Outcome:
         config = choices.settle(config, data)
         run = open_run(config, folder, resume, workers, data)
         watching, stop = watch(run)
-        fit(run, watching)
-        finish(run)
+        try:
+            fit(run, watching)
+            finish(run)
+        finally:
+            stop.restore_handlers()
     return Outcome(run.gan, int(run.gan.steps_done.numpy()), run.total_steps, stop.received)
 
 

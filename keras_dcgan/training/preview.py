@@ -23,14 +23,13 @@ def draw_preview(data: Data, config: TrainConfig) -> np.ndarray:
         images, columns = choose_reals(data, config, SHOWN), None
     else:
         images, columns = _choose_of_each_class(data, config), COLUMNS
-    scale = max(1, SIDE // config.image_size)
-    return draw.make_grid(images.repeat(scale, axis=1).repeat(scale, axis=2), columns)
+    return draw.make_grid(draw.enlarge(images, max(1, SIDE // config.image_size)), columns)
 
 
 def describe(data: Data) -> str:
     """What `draw_preview` shows, for the log."""
     if data.classes is None:
-        return "Sixteen of them as the network will see them"
+        return "Some of them as the network will see them"
     which = f"the {SHOWN} largest of the classes" if len(data.classes) > SHOWN else "each class"
     return f"A row for {which}, as the network will see them"
 

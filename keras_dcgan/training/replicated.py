@@ -62,6 +62,7 @@ class ReplicatedDCGAN(DCGAN):
         The labels of the fakes and the changes of the images are drawn for the global batch, so they are those of one
         device.
         """
+        self.check_labels(labels)
         if labels is not None and fake_labels is None:
             fake_labels = self.shuffle_step_labels(labels)
         if self.augment != "off" and changes is None:
@@ -121,4 +122,4 @@ def _outside(network: keras.Model, synchronized: bool) -> keras.Model:
     for layer in network.layers:
         if hasattr(layer, "synchronized"):
             layer.synchronized = synchronized
-    return keras.Model(network.inputs, network.outputs, name=network.name)
+    return keras.Model(network.input, network.output, name=network.name)

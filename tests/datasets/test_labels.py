@@ -44,7 +44,7 @@ def test_a_table_beside_the_pictures_is_used_instead_of_the_sub_folders(tmp_path
         encoding="utf-8",
     )
     assert found(tmp_path, files) == (["cat", "dog, small", "cat", "", ""], ["cat", "dog, small"])
-    assert label_files.of_folder(tmp_path, files).absent == 1
+    assert label_files.of_folder(tmp_path, files).absent == ("gone.png",)
 
 
 def test_a_dataset_json_of_stylegan3(tmp_path):
@@ -69,6 +69,7 @@ def test_a_dataset_json_of_stylegan3(tmp_path):
         ("labels.csv", "file,label\n1.png,größe\n".encode("latin-1"), "is not text in UTF-8"),
         ("labels.csv", b"file,label\nx/1.png,a\n./x/1.png,b\n", "gives ./x/1.png two labels, a and b"),
         ("labels.csv", b"file,label\n" + b"x" * 200_000, "field larger than"),
+        ("labels.csv", b'file,label\nx/1.png,"a\ny/1.png,b\n', "unexpected end of data"),
         ("dataset.json", b'{"labels": null}', r"dataset.json: has no labels \(null\)"),
         ("dataset.json", b'{"labels": [["x/1.png", [0, 1]]]}', r'here is \["x/1.png", \[0, 1\]\]'),
         ("dataset.json", b'{"labels": {"x/1.png": 1}}', "must be a list of"),
@@ -82,7 +83,7 @@ def test_a_label_file_with_an_error_is_reported_by_name(tmp_path, name, content,
     read = label_files.of_folder(tmp_path, ["x/1.png", "y/1.png"])
     with pytest.raises(SettingError, match=f"^labels=on: {tmp_path}/.*{message}"):
         read.check()
-    assert read.describe(learned=False).startswith("labels=on cannot learn classes here: ")
+    assert read.describe(learned=False).startswith(f"No classes: {tmp_path}/")
 
 
 def test_what_cannot_be_learned_is_refused_with_the_reason(tmp_path, monkeypatch):
@@ -91,14 +92,17 @@ def test_what_cannot_be_learned_is_refused_with_the_reason(tmp_path, monkeypatch
 
     assert "no labels. They are read from its sub-folders (one for each class), from labels.csv" in problem(["1.png"])
     assert label_files.of_folder(tmp_path, ["1.png"]).describe(learned=False) == ""
-    assert problem(["x/1.png", "2.png"]) == "there is only one class, x, by the sub-folders; use labels=off"
+    assert problem(["x/1.png", "2.png"]) == "there is only one class, x, by the sub-folders"
+    with pytest.raises(SettingError, match=r"only one class, x, by the sub-folders; use labels=off$"):
+        label_files.of_folder(tmp_path, ["x/1.png", "2.png"]).check()
     assert problem([f"{i}/1.png" for i in range(1000)]) == ""
     assert problem([f"{i}/1.png" for i in range(1001)]) == (
         "1,001 classes by the sub-folders, and the networks take up to 1,000"
     )
     (tmp_path / "labels.csv").write_text("file,label\n2.png,a\n3.png,b\n")
     assert problem(["1.png"]) == (
-        "no image is in a class by the labels in labels.csv; labels of files that are not there: 2, ignored"
+        "no image is in a class by the labels in labels.csv; labels of files that are not there: 2, such as 2.png, "
+        "ignored"
     )
 
 
@@ -125,7 +129,7 @@ def test_the_lines_for_the_log(tmp_path):
     (tmp_path / "labels.csv").open("a").write("gone.png,1\n")
     assert label_files.of_folder(tmp_path, files).describe(learned=True) == (
         "22 classes, by labels in labels.csv: 0 (1), 1 (1), 2 (1), 3 (1), 4 (1), 5 (1), 6 (1), 7 (1), 8 (1), 9 (1) and "
-        "12 more; labels of files that are not there: 1, ignored"
+        "12 more; labels of files that are not there: 1, such as gone.png, ignored"
     )
 
 

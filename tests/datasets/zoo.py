@@ -111,6 +111,7 @@ def files() -> dict[str, tuple[bytes, Image.Image]]:
     add("jpeg/grey.jpg", picture("jpg L").convert("L"), "JPEG", quality=95)
     add("jpeg/cmyk.jpg", picture("jpg CMYK").convert("CMYK"), "JPEG", quality=95)  # inverted, with Adobe's marker
     add("jpeg/large.jpg", picture("large", 1920, 1280), "JPEG", quality=90)
+    add("jpeg/two.jpg", picture("MPO"), "MPO", save_all=True, append_images=[picture("second")], quality=95)
     add_rotated("jpeg/rotated.jpg", "JPEG", quality=95)
     add("png/rgb.png", picture("png"), "PNG")
     add("png/grey.png", picture("png L").convert("L"), "PNG")

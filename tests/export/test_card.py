@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 
@@ -59,6 +60,15 @@ def test_the_card_quotes_figures_or_gives_the_command_that_measures_them(record)
     assert "\n".join(card._quality(best)).startswith(f"{missing}--run_dir=RUN_DIR --which=best`")
     alone = {**record, "config": None}
     assert "--generator=generator.keras --dataset=NAME" in "\n".join(card._quality(alone))
+
+
+def test_the_card_gives_the_shape_of_stretched_pictures(run_dir, tmp_path, record):
+    generator = shutil.copy(run_dir / "generator.keras", tmp_path)
+    (tmp_path / "dataset.json").write_text('{"resize_mode": "stretch", "aspect": 1.25}')
+    stretched = build.describe(tmp_path / "generator.keras", build.load(generator), CONFIG)
+    line = "show its pictures 1.25 times as wide as high"
+    assert line in card.render(stretched | {"files": []}, {}) and line not in card.render(record | {"files": []}, {})
+    assert stretched["model"]["aspect"] == 1.25 and "aspect" not in record["model"]
 
 
 def test_the_card_holds_no_path_of_this_machine(run_dir):

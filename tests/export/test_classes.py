@@ -132,6 +132,13 @@ def test_the_contact_sheet_names_the_class_of_each_column(exported_with_classes)
     assert (columns[0] != columns[1]).any()
 
 
+@pytest.mark.parametrize("name", ["WWWWWWWWWW", "\u732b\u732b\u732b\u732b"])
+def test_a_long_name_stays_in_its_column(name):
+    header = pictures._header(["", name, ""], 64, pictures.LABEL_WIDTH + 3 * 64)
+    inked = np.flatnonzero(header.min(axis=(0, 2)) < 255) - pictures.LABEL_WIDTH
+    assert inked.min() >= 64 and inked.max() < 2 * 64
+
+
 def test_the_card_lists_the_classes_and_complete_calls(exported_with_classes):
     text = (exported_with_classes / "README.md").read_text()
     for part in ("| 0 | a | 5 |", "| 2 | c | 2 |", "label=np.array([2], np.int32)", "writeInt(intArrayOf(2))",

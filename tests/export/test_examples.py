@@ -98,7 +98,7 @@ def test_the_server_names_a_folder_that_it_cannot_serve(tmp_path):
     environment = {**os.environ, "EXPORTED": str(tmp_path)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and done.stderr == (
-        f"error: EXPORTED: no folder {tmp_path}/onnx; python -m export --formats=onnx --out=FOLDER writes it\n"
+        f"error: EXPORTED: no {tmp_path}/onnx/latents.onnx; python -m export --formats=onnx writes it\n"
     )
 
 

@@ -204,6 +204,7 @@ def test_a_model_without_our_signatures_is_refused_even_with_our_metadata(tmp_pa
         (["missing.tflite"], "No such file"),
         (["tests"], "Is a directory"),
         (["missing.tflite", "--count=0"], "must be from 1"),
+        (["missing.tflite", "--threads=100000"], "must be from 1 to 256"),
         (["missing.tflite", "--seed=-1"], "must be from 0"),
         (["missing.tflite", "--seed=4294967296"], "must be from 0"),
         (["missing.tflite", "--out=grid.jpg"], "must end in .png"),

@@ -3,6 +3,7 @@
 import gzip
 import http.client
 import json
+import os
 import re
 import shutil
 import socket
@@ -184,6 +185,13 @@ def test_the_site_as_a_folder(web, folder, tmp_path):
         assert gzip.decompress((out / f"{name}.gz").read_bytes()) == (out / name).read_bytes()
     done = run(web, f"--exported={folder}", f"--out={out}")
     assert done.returncode == 2 and "this exists and is not empty" in done.stderr
+
+
+def test_a_full_disk_leaves_no_half_of_a_site(web, folder, small_disk):
+    (folder / "generator.tflite").write_bytes(os.urandom(400_000))
+    done = run(web, f"--exported={folder}", f"--out={small_disk}/site")
+    assert (done.returncode, done.stderr) == (1, f"error: --out={small_disk}/site: No space left on device\n")
+    assert not list(small_disk.iterdir())
 
 
 @pytest.mark.parametrize(

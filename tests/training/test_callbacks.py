@@ -49,6 +49,15 @@ def test_steps_are_counted_over_epochs(tmp_path):
     assert watcher.step == 18
 
 
+def test_steps_are_counted_right_if_executions_do_not_fill_an_epoch():
+    gan, watcher = fit([], steps=1), callbacks.StepCounter()
+    images = np.zeros((12, 16, 16, 1), np.float32)
+    gan.compile(keras.optimizers.Adam(), keras.optimizers.Adam(), steps_per_execution=2)
+    gan.fit(images, batch_size=4, epochs=2, verbose=0, callbacks=[watcher])  # three batches in two executions
+    gan.fit(images[:8], batch_size=4, verbose=0, callbacks=[watcher])
+    assert watcher.step == int(gan.steps_done) == 1 + 6 + 2
+
+
 def test_the_values_of_a_step_stay_on_the_device_until_a_callback_reads_them():
     seen = []
     watcher = callbacks.StepCounter()

@@ -125,6 +125,16 @@ def test_a_stop_saves_first_and_changes_no_result(tmp_path, monkeypatch, capfd, 
     assert without_checkpoints(soak.results(tmp_path)) == without_checkpoints(whole())  # the stop's own is one more
 
 
+def test_a_run_that_fails_gives_signals_back_to_the_program_around_it(tmp_path, monkeypatch):
+    numbers = signal.SIGINT, signal.SIGTERM
+    before = [signal.getsignal(number) for number in numbers]
+    monkeypatch.setattr(guards, "check_finite", lambda *_: 1 / 0)
+    monkeypatch.setattr(callbacks, "check_finite", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        loop.train(CONFIG, tmp_path)
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
 def test_a_resumed_run_draws_what_a_late_stop_skipped(tmp_path, monkeypatch, capfd, whole):
     draw = callbacks.SampleGrid.on_train_end
     with monkeypatch.context() as patch:
@@ -287,8 +297,8 @@ def test_executions_that_do_not_fill_the_run_are_refused(tmp_path):
 def test_the_settings_reach_the_model(precision):
     keras.config.set_dtype_policy(precision)
     try:
-        settings = dataclasses.replace(CONFIG, precision=precision, beta_1=0.25, r1_weight=3.0, upsampling="nearest")
-        gan = loop.build(settings)
+        changes = {"beta_1": 0.25, "r1_weight": 3.0, "upsampling": "nearest", "augment": "off"}
+        gan = loop.build(dataclasses.replace(CONFIG, precision=precision, **changes))
     finally:
         keras.config.set_dtype_policy("float32")
     optimizer = gan.discriminator_optimizer

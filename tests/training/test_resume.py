@@ -79,6 +79,14 @@ def test_a_setting_that_would_change_the_results_is_refused_by_name(tmp_path, gi
         runs.check_resume(tmp_path, "auto", given)
 
 
+def test_the_data_may_have_moved_but_not_become_others(tmp_path):
+    config = dataclasses.replace(begun(tmp_path), dataset="/old/photos")
+    runs.resume(tmp_path, config)
+    assert runs.check_resume(tmp_path, "auto", {"dataset": "/new/photos"}).dataset == "/new/photos"
+    with pytest.raises(SettingError, match=r"^dataset=mnist: this run has /old/photos"):
+        runs.check_resume(tmp_path, "auto", {"dataset": "mnist"})
+
+
 def test_devices_that_normalise_their_own_parts_stay_the_same(tmp_path):
     config = dataclasses.replace(begun(tmp_path), distribute="mirrored", synchronized=False)
     runs.resume(tmp_path, config)
