@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 from export import calls, card
@@ -167,3 +168,10 @@ def test_the_trained_generator_draws_the_digits_that_are_asked_for():
     digits = np.array([sampler.draw(seed, 0, label) for seed in range(5) for label in range(10)])
     seen = load_extractor("mnist").features_and_classes(digits)[1]
     assert np.mean(seen == np.tile(np.arange(10), 5)) > 0.9
+
+
+def test_the_trained_generator_draws_in_older_runtimes_too():
+    """TensorFlow Lite 2.14 draws black, without an error, if the layer that opens the latents has several scales."""
+    tensors = Interpreter(str(EXAMPLES / "digits.tflite")).get_tensor_details()
+    [opening] = [tensor for tensor in tensors if tuple(tensor["shape"]) == (4096, 110)]
+    assert opening["dtype"] == np.int8 and len(opening["quantization_parameters"]["scales"]) == 1
