@@ -10,7 +10,7 @@ If the generator has classes:
 This file needs nothing else of the project: copy it and a .tflite file to a small computer, install
 requirements-device.txt there, and run it as python sampler.py. The same seed gives the same pictures everywhere.
 
-One hand: --write draws every picture of its row r from the latents of picture r, so only the class differs.
+One handwriting: --write draws every picture of its row r from the latents of picture r, so only the class differs.
 """
 
 import argparse

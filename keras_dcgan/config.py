@@ -112,7 +112,7 @@ class TrainConfig:
     )  # fmt: skip
     cache_dir: str = _setting(
         "", "Data", "folder for a decoded copy of a folder of pictures, made once and read faster, and for prepared "
-        "images that come from object storage; without it: none, and the Keras home",
+        "images that come from object storage; without it no copy is made, and such images go to the Keras home",
         resumable=True, path=True,
     )  # fmt: skip
     shuffle: str = _setting(

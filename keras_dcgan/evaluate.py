@@ -8,8 +8,9 @@ import numpy as np
 from absl import flags, logging
 
 from keras_dcgan import cli, runs
-from keras_dcgan.config import IMAGE_SIZES, TrainConfig
+from keras_dcgan.config import IMAGE_SIZES, SettingError, TrainConfig
 from keras_dcgan.datasets import source
+from keras_dcgan.datasets.data import Data
 from keras_dcgan.tools import draw, files
 from keras_dcgan.tools.terminal import import_tensorflow
 
@@ -35,6 +36,10 @@ def define_flags(given: cli.Given) -> None:
     cli.define_generator(given)
     cli.define_path(given, "dataset", "what the generator was trained on, as in fit [the run's]", remote=True)
     cli.define_path(given, "data_dir", "folder of the data set's files [the run's]")
+    flags.DEFINE_float(
+        "max_bad_share", None, "stop if more than this share of a folder's pictures cannot be used [the run's]",
+        flag_values=given,
+    )  # fmt: skip
     flags.DEFINE_integer(
         "samples", 10_000, "how many images to draw, and how many real ones to compare with; at most half of the data",
         lower_bound=16, upper_bound=50_000, flag_values=given,
@@ -72,7 +77,7 @@ def main(given: cli.Given) -> None:
     _, size, _, channels = generator.output_shape
     size = int(given.image_size or size)
     config = dataclasses.replace(config, image_size=size, channels=channels)
-    data = source.open_data(config, with_labels=True)
+    data = open_data(config, given)
     if not (file.parent / runs.CONFIG).exists():
         logging.warning(
             "There is no %s beside %s, so pictures are cropped, on white, and mirrored copies are not looked for.",
@@ -109,12 +114,19 @@ def read_settings(given: cli.Given) -> TrainConfig:
         if given.run_dir:
             raise cli.UserError(f"--run_dir={given.run_dir}: holds no run ({runs.CONFIG} is missing)") from error
         config = TrainConfig()
-    if given.data_dir:
-        config = dataclasses.replace(config, data_dir=given.data_dir)
-    if given.dataset is None:
-        return dataclasses.replace(config, dataset=source.locate(config.dataset))
-    # The run's demands on its own data are not made on these: they may lack labels, or have many unusable pictures.
-    return dataclasses.replace(config, dataset=source.locate(given.dataset), labels="auto", max_bad_share=1.0)
+    changes = cli.given_settings(given) | {"dataset": source.locate(given.dataset or config.dataset)}
+    changes.pop("image_size", None)  # a choice of several, and a text
+    return dataclasses.replace(config, **changes)
+
+
+def open_data(config: TrainConfig, given: cli.Given) -> Data:
+    """The images to compare with. Those that --dataset names need not have the classes that the run learned."""
+    try:
+        return source.open_data(config, with_labels=True)
+    except SettingError as error:
+        if given.dataset is None or not str(error).startswith("labels="):
+            raise
+        return source.open_data(dataclasses.replace(config, labels="off"))
 
 
 def command() -> None:

@@ -29,12 +29,18 @@ def write_film(run_dir: str | Path, path: str | Path) -> int:
       >>> write_film("runs/mnist", "training.gif")
       2
     """
-    grids = sorted(Path(run_dir).glob("samples/step_*.png"), key=lambda grid: (len(grid.name), grid.name))  # by step
-    if not grids:
-        raise SettingError(f"run_dir={run_dir}", "holds no sample grids; a run writes them every sample_every steps")
+    grids = list_grids(run_dir)
     shown = [grids[i] for i in np.linspace(0, len(grids) - 1, min(len(grids), MOST)).astype(int)]
     draw.write_animation(path, _frames(shown))
     return len(shown)
+
+
+def list_grids(run_dir: str | Path) -> list[Path]:
+    """The sample grids of a run, by step. Raises SettingError if it has written none."""
+    grids = sorted(Path(run_dir).glob("samples/step_*.png"), key=lambda grid: (len(grid.name), grid.name))
+    if not grids:
+        raise SettingError(f"run_dir={run_dir}", "holds no sample grids; a run writes them every sample_every steps")
+    return grids
 
 
 def _frames(grids: list[Path]) -> Iterator[np.ndarray]:

@@ -96,12 +96,12 @@ def _configurations(
 
 
 def _check(config: TrainConfig, folder: Path) -> None:
-    """Raises SettingError for what does not fit this machine's files and packages."""
+    """Raises SettingError, or UserError, for what does not fit this machine's files and packages."""
     if Path(source.locate(config.dataset)) in folder.resolve().parents:
         raise SettingError(f"run_dir={folder}", "lies in dataset, where its pictures would be taken for data")
     if config.data_dir and not Path(config.data_dir).is_dir():
         raise SettingError(f"data_dir={config.data_dir}", "no such folder")
-    if config.cache_dir:
+    if config.cache_dir and is_path(config.dataset):
         cli.make_folder("cache_dir", config.cache_dir, Path(config.cache_dir))
     if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise SettingError("tensorboard", "TensorBoard is not installed; run 'pip install tensorboard'")

@@ -96,15 +96,15 @@ class DCGAN(keras.Model):
             the first step is whole. For `mixed_float16` wrap both in `keras.optimizers.LossScaleOptimizer`. Callbacks
             that change `model.optimizer`, such as `LearningRateScheduler`, see the generator's alone.
           r1_weight: weight of R1, half the squared norm of the discriminator's gradient at the real images
-            (Mescheder et al. 2018). It costs a second backward pass; 0 leaves it out.
-          r1_every: steps from one penalty to the next, each that many times as strong: nearly the same training for
-            a fraction of the cost (Karras et al. 2020).
-          ema_half_life: half-life, in images, of the moving average of the generator's weights; 0: no average.
+            (Mescheder et al. 2018). It costs a second backward pass; 0, the least, leaves it out.
+          r1_every: steps from one penalty to the next, at least 1, each that many times as strong: nearly the same
+            training for a fraction of the cost (Karras et al. 2020).
+          ema_half_life: half-life, in images, of the moving average of the generator's weights; 0, the least: none.
           augment: how all images are changed before the discriminator sees them: one of `config.AUGMENTATIONS`, or
             "off".
           jit_compile, steps_per_execution, run_eagerly: as in `keras.Model.compile`.
 
-        Raises ValueError for a value outside these limits.
+        Raises ValueError for a value outside these limits, and for one optimizer given twice.
 
         Examples:
           >>> from keras_dcgan.networks import build_discriminator, build_generator
@@ -149,11 +149,22 @@ class DCGAN(keras.Model):
 
     def train_step(self, data):
         """One update on a batch of real images, or (images, labels), and as many fresh latents; returns its values."""
-        images, labels, weights = keras.utils.unpack_x_y_sample_weight(self.load(data) if self.load else data)
-        if weights is not None:
-            raise ValueError("a GAN has no sample_weight or class_weight")
+        images, labels = self.unpack(self.load(data) if self.load else data)
         batch_size = tf.shape(images)[0]
         return self.finish_step(self.adversarial_step(images, self.draw_step_latents(batch_size), labels), batch_size)
+
+    def unpack(self, data) -> tuple:
+        """The images and the labels, or None, of what a dataset gives. Raises ValueError if it gives weights too."""
+        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        if weights is not None:
+            raise ValueError("a GAN has no sample_weight or class_weight")
+        return images, labels
+
+    def load_weights(self, *args, **options):
+        """As in Keras. Raises ValueError before `compile`, which makes the average and the optimizers."""
+        if not self.compiled:
+            raise ValueError("compile this DCGAN first, with the ema_half_life of the one whose weights these are")
+        super().load_weights(*args, **options)
 
     def test_step(self, data):
         raise NotImplementedError("a GAN has no validation loss; keras_dcgan.evaluate measures how good its images are")
@@ -249,8 +260,8 @@ class DCGAN(keras.Model):
             raise ValueError("labels are given, but these networks have no classes; build both with classes=K")
         if labels is None and self.classes:
             raise ValueError("no labels are given, but these networks have classes")
-        if labels is not None and len(labels.shape) != 1:
-            raise ValueError(f"labels: shape {list(labels.shape)}; must be [B]")
+        if labels is not None and tf.TensorShape(labels.shape).rank != 1:
+            raise ValueError(f"labels: shape {labels.shape}; must be [B]")
 
     def objective(self, loss, optimizer) -> tf.Tensor:
         """What an optimizer's gradient is taken of: the loss, scaled if the precision needs it."""

@@ -77,6 +77,12 @@ def check_resume(folder: str | Path, preset: str, given: dict[str, Any]) -> Trai
             raise SettingError(
                 f"{name}={value}", f"this run has {before}; another value would change its results, so begin a new run"
             )
+        if name == "dataset" and value != before and not (folder / DATASET_REPORT).is_file():
+            raise SettingError(
+                f"dataset={value}",
+                f"{folder / DATASET_REPORT} is missing, so nothing shows whether these are the images of {before}; put "
+                "them there",
+            )
     if own.jit_compile == "on" and given.get("distribute", "off") != "off":
         raise SettingError(
             f"distribute={given['distribute']}",

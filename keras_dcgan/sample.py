@@ -121,7 +121,7 @@ def write_drawn(given: cli.Given) -> None:
 
 
 def check_outputs(given: cli.Given) -> None:
-    """Raises UserError for files that cannot be written, before anything is loaded or drawn."""
+    """Raises UserError, or SettingError, for files that cannot be written, before anything is loaded or drawn."""
     if not given.out and not given.interpolate and not given.film:
         raise cli.UserError("give --out=grid.png, --out=folder/, --interpolate=morph.gif or --film=training.mp4")
     for flag in ("interpolate", "film"):
@@ -132,6 +132,8 @@ def check_outputs(given: cli.Given) -> None:
     others = [name for name in given if given[name].present and name not in ("film", "run_dir", "out", "interpolate")]
     if given.film and others and not given.out and not given.interpolate:
         raise cli.UserError(f"--film={given.film}: shows what the run wrote; leave out --{' and --'.join(others)}")
+    if given.film:
+        film.list_grids(given.run_dir)
     if not given.out or is_folder(given.out):
         return
     if not given.out.lower().endswith(GRIDS):

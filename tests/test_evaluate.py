@@ -133,7 +133,10 @@ def test_a_run_with_classes_is_compared_with_pictures_without_them(generator, tm
     config = TrainConfig(dataset="mnist", labels="on", image_size=16, channels=1)
     runs.write_config(tmp_path / "run" / "config.json", config, {})
     shutil.copy(generator, tmp_path / "run")
-    run(f"--run_dir={tmp_path}/run", f"--dataset={photos}", "--samples=16", f"--out={tmp_path}/new")
+    flags = [f"--run_dir={tmp_path}/run", f"--dataset={photos}", "--samples=16", f"--out={tmp_path}/new"]
+    with pytest.raises(SettingError, match=r"^max_bad_share=0.1: 8 of 48 pictures"):
+        run(*flags)
+    run(*flags, "--max_bad_share=0.2")
     assert json.loads((tmp_path / "new" / "metrics.json").read_text())["dataset"] == str(photos)
 
 

@@ -1,6 +1,7 @@
 """The film of a training, made of the grids that are there."""
 
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -9,6 +10,8 @@ from PIL import Image
 
 from keras_dcgan import cli, film, sample
 from keras_dcgan.config import SettingError
+from keras_dcgan.generators import save_network
+from keras_dcgan.networks import build_generator
 from keras_dcgan.tools import draw
 from keras_dcgan.tools.files import BadFile
 
@@ -95,6 +98,14 @@ def test_no_film_is_written_if_the_rest_of_the_command_fails(run, tmp_path):
     with pytest.raises(BadFile, match=r"generator\.keras: no such file"):
         make(f"--run_dir={run}", f"--film={tmp_path}/training.gif", f"--out={tmp_path}/grid.png")
     assert not (tmp_path / "training.gif").exists()
+
+
+def test_nothing_is_drawn_if_there_is_no_film(run, tmp_path):
+    save_network(run / "generator.keras", build_generator(1, 16, 1, 5))
+    shutil.rmtree(run / "samples")
+    with pytest.raises(SettingError, match="holds no sample grids"):
+        make(f"--run_dir={run}", f"--film={tmp_path}/training.gif", f"--out={tmp_path}/grid.png")
+    assert not (tmp_path / "grid.png").exists()
 
 
 def test_a_damaged_grid_is_named(run, tmp_path):

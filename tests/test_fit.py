@@ -89,6 +89,13 @@ def test_a_run_folder_that_cannot_be_made_is_the_users_mistake(tmp_path):
         fit.main(cli.parse(fit.define_flags, [f"--run_dir={tmp_path}/file/run"]))
 
 
+def test_a_cache_that_cannot_be_made_is_the_users_mistake(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    flags = [f"--dataset={zoo.numbered(tmp_path / 'small', 4)}", f"--cache_dir={tmp_path}/file"]
+    with pytest.raises(cli.UserError, match=r"--cache_dir=.*/file: is not a folder, or lies in a file"):
+        fit.main(cli.parse(fit.define_flags, [*flags, f"--run_dir={tmp_path}/run"]))
+
+
 def test_missing_tensorboard_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

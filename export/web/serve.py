@@ -183,23 +183,22 @@ def write(exported: Path, out: Path, url: str) -> None:
     files = site(exported, url)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"--out={out}: this exists and is not empty; give a new folder")
-    size = compressed = 0
-    out = out.resolve()
-    out.parent.mkdir(parents=True, exist_ok=True)
+    contents = {name: read(source) for name, source in files.items()}
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:  # all of it or nothing
-            work = Path(beside) / "site"
-            for name, source in files.items():
-                content = read(source)
-                (work / name).parent.mkdir(parents=True, exist_ok=True)
-                (work / name).write_bytes(content.plain)
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".site-", dir=out) as work:  # all of it or nothing
+            for name, content in contents.items():
+                path = Path(work) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content.plain)
                 if content.gzipped:
-                    (work / f"{name}.gz").write_bytes(content.gzipped)
-                size += len(content.plain)
-                compressed += len(content.gzipped or content.plain)
-            work.rename(out)
+                    path.with_name(f"{path.name}.gz").write_bytes(content.gzipped)
+            for path in Path(work).iterdir():
+                path.rename(out / path.name)
     except OSError as error:
         raise OSError(f"--out={out}: {error.strerror}") from error
+    size = sum(len(content.plain) for content in contents.values())
+    compressed = sum(len(content.gzipped or content.plain) for content in contents.values())
     print(
         f"Wrote {out}: {len(files)} files, {size / 1e6:.1f} MB, compressed {compressed / 1e6:.1f} MB. "
         "It works without a network only at an https address"

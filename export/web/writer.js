@@ -1,4 +1,4 @@
-// The field for a text of class names. All its letters are drawn from one latent vector, so they are in one hand.
+// The field for a text of class names. All its letters are drawn from one latent vector, so they are in one handwriting.
 
 import { setAddress } from './address.js';
 import { paint } from './generator.js';

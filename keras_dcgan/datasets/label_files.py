@@ -85,11 +85,14 @@ def of_array(path: Path, count: int) -> Labels:
 def _read_csv(path: Path) -> list[tuple[str, str]]:
     """The lines (file, label) of a table with this header. Raises ValueError or csv.Error for another content."""
     with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write a byte order mark
-        header, *rows = list(csv.reader(file, skipinitialspace=True, strict=True)) or [[]]
+        header, *rows = list(csv.reader(file, skipinitialspace=True)) or [[]]
     if not {"file", "label"} <= set(header):
         raise ValueError("must begin with the header file,label")
     columns = header.index("file"), header.index("label")
-    return [(row[columns[0]], row[columns[1]]) for row in rows if len(row) > max(columns)]
+    entries = [[row[column] for column in columns if column < len(row)] for row in rows]
+    if broken := next((entry for entry in entries if "\n" in "".join(entry)), None):
+        raise ValueError(f'a quote (") is missing at {broken[0].splitlines()[0]}')
+    return [(entry[0], entry[1]) for entry in entries if len(entry) == 2]
 
 
 def _read_json(path: Path) -> list[tuple[str, str]] | None:

@@ -152,8 +152,8 @@ def check_same(data: Data, path: str | Path) -> None:
     if then != data.report.get("fingerprint"):
         raise SettingError(
             "resume",
-            f"{data.name} no longer holds the images that this run began with ({count} then, {len(data)} now); restore "
-            "them, or begin a new run",
+            f"{data.name} does not hold the images that this run began with ({count} then, {len(data)} now); restore "
+            "them, give the place where they are as dataset, or begin a new run",
         )
     if classes != data.report.get("classes", {}).get("fingerprint"):
         raise SettingError(

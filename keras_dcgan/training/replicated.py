@@ -52,7 +52,7 @@ class ReplicatedDCGAN(DCGAN):
 
     def train_step(self, data):
         """As in `DCGAN`, on images of this worker, [B / workers, S, S, C], and the labels of all, [B]."""
-        images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        images, labels = self.unpack(data)
         batch_size = tf.shape(images)[0] * self.workers
         return self.finish_step(self.adversarial_step(images, self.draw_step_latents(batch_size), labels), batch_size)
 

@@ -1,4 +1,4 @@
-"""The sampler with a generator of classes: --label, --write, random labels, one hand, and what it refuses."""
+"""The sampler with a generator of classes: --label, --write, random labels, one handwriting, and what it refuses."""
 
 import cv2
 import numpy as np

@@ -191,7 +191,10 @@ def test_a_full_disk_leaves_no_half_of_a_site(web, folder, small_disk):
     (folder / "generator.tflite").write_bytes(os.urandom(400_000))
     done = run(web, f"--exported={folder}", f"--out={small_disk}/site")
     assert (done.returncode, done.stderr) == (1, f"error: --out={small_disk}/site: No space left on device\n")
-    assert not list(small_disk.iterdir())
+    assert not list((small_disk / "site").iterdir())
+    (folder / "generator.tflite").write_bytes(b"model")
+    done = run(web, f"--exported={folder}", f"--out={small_disk}/site")
+    assert done.returncode == 0 and (small_disk / "site/index.html").is_file(), done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The page with a generator of classes: the chooser, the text in one hand, against the sampler on the same file."""
+"""The page with a generator of classes: the chooser, the text in one handwriting, against the sampler."""
 
 import shutil
 from pathlib import Path

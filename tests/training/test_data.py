@@ -182,7 +182,7 @@ def test_a_run_does_not_resume_with_other_pictures(mixed, tmp_path):
         path.rename(path.with_suffix(".png"))
 
     (mixed / "gif" / "palette.gif").unlink()
-    with pytest.raises(SettingError, match=rf"^resume: .*mixed no longer holds .* \({GOOD + 8} then, {GOOD + 7} now\)"):
+    with pytest.raises(SettingError, match=rf"^resume: .*mixed does not hold .* \({GOOD + 8} then, {GOOD + 7} now\)"):
         loop.train(config, run, resume=True)
 
 

@@ -82,6 +82,9 @@ def test_a_setting_that_would_change_the_results_is_refused_by_name(tmp_path, gi
 def test_the_data_may_have_moved_but_not_become_others(tmp_path):
     config = dataclasses.replace(begun(tmp_path), dataset="/old/photos")
     runs.resume(tmp_path, config)
+    with pytest.raises(SettingError, match=r"^dataset=/new/photos: .*dataset\.json is missing"):
+        runs.check_resume(tmp_path, "auto", {"dataset": "/new/photos"})
+    (tmp_path / "dataset.json").touch()
     assert runs.check_resume(tmp_path, "auto", {"dataset": "/new/photos"}).dataset == "/new/photos"
     with pytest.raises(SettingError, match=r"^dataset=mnist: this run has /old/photos"):
         runs.check_resume(tmp_path, "auto", {"dataset": "mnist"})
