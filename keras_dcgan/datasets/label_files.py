@@ -91,7 +91,7 @@ def _read_csv(path: Path) -> list[tuple[str, str]]:
     columns = header.index("file"), header.index("label")
     entries = [[row[column] for column in columns if column < len(row)] for row in rows]
     if broken := next((entry for entry in entries if "\n" in "".join(entry)), None):
-        raise ValueError(f'a quote (") is missing at {broken[0].splitlines()[0]}')
+        raise ValueError(f'a quote (") is missing at {",".join(broken).splitlines()[0]}')
     return [(entry[0], entry[1]) for entry in entries if len(entry) == 2]
 
 

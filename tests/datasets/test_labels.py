@@ -70,6 +70,7 @@ def test_a_dataset_json_of_stylegan3(tmp_path):
         ("labels.csv", b"file,label\nx/1.png,a\n./x/1.png,b\n", "gives ./x/1.png two labels, a and b"),
         ("labels.csv", b"file,label\n" + b"x" * 200_000, "field larger than"),
         ("labels.csv", b'file,label\nx/1.png,"a\ny/1.png,b\n', 'a quote \\("\\) is missing at x/1.png'),
+        ("labels.csv", b'file,label\n,"a\ny/1.png,b\n', 'a quote \\("\\) is missing at ,a'),
         ("labels.csv", b'file,label\n"x/1.png,a\ny/1.png,b\n', 'a quote \\("\\) is missing at x/1.png,a'),
         ("dataset.json", b'{"labels": null}', r"dataset.json: has no labels \(null\)"),
         ("dataset.json", b'{"labels": [["x/1.png", [0, 1]]]}', r'here is \["x/1.png", \[0, 1\]\]'),
