@@ -137,9 +137,8 @@ def check_again(out: Path) -> list[str]:
         if present.get(name) != digest
     ]
     if PARITY in present:
-        missing = [kind for kind, module in RUNTIMES.items() if importlib.util.find_spec(module) is None]
-        skipped = [kind for kind in formats if kind in missing]
-        rows, _ = check_files(out, [kind for kind in formats if kind not in missing])
+        skipped = [kind for kind in formats if kind in RUNTIMES and importlib.util.find_spec(RUNTIMES[kind]) is None]
+        rows, _ = check_files(out, [kind for kind in formats if kind not in skipped])
         print(table(rows))
         for kind in skipped:
             print(f"Not run, because {RUNTIMES[kind]} is not installed: {FILES[kind]}")

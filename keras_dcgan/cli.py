@@ -25,7 +25,7 @@ from keras_dcgan.tools.files import BadFile
 
 Given = flags.FlagValues
 
-WRONG_KIND = {
+WRONG_KIND = {  # what Python and absl say of a value of another kind than its flag's -> what people understand
     "invalid literal for int": "must be a whole number",
     "could not convert string to float": "must be a number",
     "Non-boolean argument": "must be true or false",

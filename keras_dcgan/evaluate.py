@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import flags, logging
@@ -14,7 +15,7 @@ from keras_dcgan.datasets.data import Data
 from keras_dcgan.tools import draw, files
 from keras_dcgan.tools.terminal import import_tensorflow
 
-SIDE = 64  # pixels at least of an image in nearest.png and copies.png, so that small ones can be seen
+SIDE = 64  # pixels up to which the images in nearest.png and copies.png are enlarged
 USAGE = """
 Measures a generator. Writes to its run folder, or to --out:
 
@@ -92,7 +93,7 @@ def main(given: cli.Given) -> None:
     written = [out / "metrics.json"]
     for name, picture in pictures.items():
         written.append(out / f"{name}.png")
-        draw.write_image(written[-1], draw.enlarge(picture, max(1, SIDE // size)))
+        draw.write_image(written[-1], draw.enlarge(picture, size, SIDE))
     seen = figures.get("classes", {})
     if "confusion" in seen:
         written.append(out / "confusion.png")
@@ -114,9 +115,9 @@ def read_settings(given: cli.Given) -> TrainConfig:
         if given.run_dir:
             raise cli.UserError(f"--run_dir={given.run_dir}: holds no run ({runs.CONFIG} is missing)") from error
         config = TrainConfig()
-    changes = cli.given_settings(given) | {"dataset": source.locate(given.dataset or config.dataset)}
-    changes.pop("image_size", None)  # a choice of several, and a text
-    return dataclasses.replace(config, **changes)
+    dataset = config.dataset if given.dataset is None else given.dataset
+    others: dict[str, Any] = {name: given[name].value for name in ("data_dir", "max_bad_share") if given[name].present}
+    return dataclasses.replace(config, dataset=source.locate(dataset), **others)
 
 
 def open_data(config: TrainConfig, given: cli.Given) -> Data:

@@ -17,7 +17,7 @@ from keras_dcgan.networks import (
     latent_dim_of,
     set_statistics,
     with_labels,
-)  # fmt: skip
+)
 from keras_dcgan.pipeline import Loader
 
 EMA_RAMP = 0.05  # the average's half-life is at most this share of the images seen so far (Karras et al. 2022)

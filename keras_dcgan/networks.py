@@ -140,19 +140,14 @@ def float32_copy(network: keras.Model) -> keras.Model:
 
     copy = keras.models.clone_model(network, clone_function=clone)
     for own, layer in zip(copy.layers, network.layers, strict=True):
-        values = [layer.widened()] if isinstance(layer, NearestConv2DTranspose) else layer.variables
-        for variable, value in zip(own.variables, values, strict=True):
+        for variable, value in zip(own.variables, _copied(layer, layer.variables), strict=True):
             variable.assign(value)
     return copy
 
 
 def copied_variables(network: keras.Model) -> list:
     """What the trainable variables of a network's `float32_copy` are, in their order."""
-    found: list[Any] = []
-    for layer in network.layers:
-        widens = isinstance(layer, NearestConv2DTranspose) and layer.trainable
-        found += [layer.widened()] if widens else layer.trainable_variables
-    return found
+    return [value for layer in network.layers for value in _copied(layer, layer.trainable_variables)]
 
 
 def digest(network: keras.Model) -> bytes:
@@ -175,6 +170,11 @@ def set_statistics(network: keras.Model, inputs) -> None:
     finally:
         for layer, momentum in zip(normalisations, kept, strict=True):
             layer.momentum = momentum
+
+
+def _copied(layer: layers.Layer, variables: list) -> list:
+    """What these variables of a layer are in its copy: the kernel, the only one of such a layer, is wider there."""
+    return [layer.widened() for _ in variables] if isinstance(layer, NearestConv2DTranspose) else variables
 
 
 def _halvings(width: int, image_size: int, channels: int) -> int:

@@ -1,4 +1,4 @@
-// The field for a text of class names. All its letters are drawn from one latent vector, so they are in one handwriting.
+// The field for a text of class names. One latent vector draws all its letters, so they are in one handwriting.
 
 import { setAddress } from './address.js';
 import { paint } from './generator.js';

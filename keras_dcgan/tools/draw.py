@@ -46,13 +46,19 @@ def make_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     return cells.reshape(rows * height, columns * width, channels)
 
 
-def enlarge(images: np.ndarray, times: int) -> np.ndarray:
-    """Repeats each pixel, so that small images can be seen: uint8 [..., H, W, C] -> [..., times H, times W, C].
+def enlarge(images: np.ndarray, size: int, side: int) -> np.ndarray:
+    """Repeats each pixel, so that small images can be seen: uint8 [..., H, W, C] -> [..., k H, k W, C].
+
+    Args:
+      images: images of `size` pixels, or a picture of many of them.
+      size: their height and width.
+      side: what these become at most; larger images stay as they are.
 
     Examples:
-      >>> enlarge(np.zeros((28, 28, 1), np.uint8), times=2).shape
-      (56, 56, 1)
+      >>> enlarge(np.zeros((4, 28, 28, 1), np.uint8), size=28, side=64).shape
+      (4, 56, 56, 1)
     """
+    times = max(1, side // size)
     return images.repeat(times, axis=-3).repeat(times, axis=-2)
 
 

@@ -10,7 +10,7 @@ from keras_dcgan.training.watchers import choose_reals, shuffled_indices
 
 SHOWN = 16  # images, or rows with a class each
 COLUMNS = 8  # images of a class
-SIDE = 128  # pixels at least of an image, so that small ones can be seen
+SIDE = 128  # pixels up to which small images are enlarged
 
 
 def draw_preview(data: Data, config: TrainConfig) -> np.ndarray:
@@ -23,7 +23,7 @@ def draw_preview(data: Data, config: TrainConfig) -> np.ndarray:
         images, columns = choose_reals(data, config, SHOWN), None
     else:
         images, columns = _choose_of_each_class(data, config), COLUMNS
-    return draw.make_grid(draw.enlarge(images, max(1, SIDE // config.image_size)), columns)
+    return draw.make_grid(draw.enlarge(images, config.image_size, SIDE), columns)
 
 
 def describe(data: Data) -> str:

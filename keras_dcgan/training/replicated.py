@@ -62,7 +62,6 @@ class ReplicatedDCGAN(DCGAN):
         The labels of the fakes and the changes of the images are drawn for the global batch, so they are those of one
         device.
         """
-        self.check_labels(labels)
         if labels is not None and fake_labels is None:
             fake_labels = self.shuffle_step_labels(labels)
         if self.augment != "off" and changes is None:
